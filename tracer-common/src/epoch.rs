@@ -1,0 +1,107 @@
+//! Counters per (stack, epoch), and what is known of each epoch as a whole.
+
+use crate::{Epoch, Space, StackId, pod};
+
+/// Names one row of counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(C)]
+pub struct RowKey {
+    /// The stack that allocated the blocks, also of those that were freed elsewhere.
+    pub stack: StackId,
+    /// When: the epoch that was current at the event.
+    pub epoch: Epoch,
+    /// Where.
+    pub space: Space,
+}
+
+/// What happened to the blocks of one stack within one epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct RowCounts {
+    /// Bytes allocated.
+    pub alloc_bytes: u64,
+    /// Blocks allocated.
+    pub alloc_blocks: u64,
+    /// Bytes freed: of blocks of this stack, whichever epoch they were born in.
+    pub free_bytes: u64,
+    /// Blocks freed.
+    pub free_blocks: u64,
+}
+
+/// A row as the kernel keeps it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Row {
+    /// What happened.
+    pub counts: RowCounts,
+    /// 0 until user space has the stack.
+    pub stack_sent: u64,
+}
+
+/// What made a mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Trigger {
+    /// Not ended yet.
+    None = 0,
+    /// The clock, `--interval`.
+    Interval = 1,
+    /// An entry of `--mark-fn`'s function.
+    MarkFn = 2,
+    /// The trace's end.
+    End = 3,
+}
+
+impl Trigger {
+    /// The trigger that the kernel wrote; `None` where the number means nothing to us.
+    pub const fn from_raw(raw: u32) -> Option<Self> {
+        Some(match raw {
+            0 => Self::None,
+            1 => Self::Interval,
+            2 => Self::MarkFn,
+            3 => Self::End,
+            _ => return None,
+        })
+    }
+}
+
+/// An epoch as a whole. Slots form a ring of [`crate::limits::MAX_EPOCHS`], indexed by the epoch's
+/// low bits, and are zeroed by the controller once drained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct EpochSlot {
+    /// Highest live bytes seen in the epoch.
+    pub peak_bytes: i64,
+    /// `CLOCK_MONOTONIC` at its end, in ns; 0 while it runs.
+    pub end_ns: u64,
+    /// A [`Trigger`], of the mark that ended it.
+    pub trigger: u32,
+    /// Padding, zero.
+    pub _pad: u32,
+    /// The row for events whose own row could not be made.
+    pub unknown: RowCounts,
+}
+
+/// What only the kernel side writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct KernelState {
+    /// Live bytes now. Signed: between two programs' additions it may dip below 0.
+    pub live_bytes: i64,
+    /// The current [`Epoch`].
+    pub epoch: u32,
+    /// The current [`Space`].
+    pub space: u32,
+    /// Entries of the mark function.
+    pub mark_calls: u64,
+    /// Marks that found no free slot and did not start an epoch.
+    pub marks_merged: u64,
+}
+
+const _: () = assert!(size_of::<RowKey>() == 16);
+const _: () = assert!(size_of::<RowCounts>() == 32);
+const _: () = assert!(size_of::<Row>() == 40);
+const _: () = assert!(size_of::<EpochSlot>() == 56);
+const _: () = assert!(size_of::<KernelState>() == 32);
+
+pod!(RowKey, RowCounts, Row, EpochSlot, KernelState);

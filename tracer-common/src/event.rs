@@ -1,0 +1,67 @@
+//! What the kernel tells user space through the ring buffer.
+
+use crate::{Space, StackId, limits::MAX_FRAMES, pod};
+
+/// What an event is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum EventKind {
+    /// A stack seen for the first time; a [`StackEvent`], cut after its last frame.
+    Stack = 1,
+    /// A mark ended an epoch; a bare [`EventHeader`]. Only a wake-up: the epoch's slot has the facts.
+    Mark = 2,
+    /// The target replaced its image (`execve`); a bare [`EventHeader`].
+    Exec = 3,
+    /// The dynamic linker changed the list of loaded objects; a bare [`EventHeader`].
+    Objects = 4,
+}
+
+impl EventKind {
+    /// The kind that the kernel wrote; `None` where the number means nothing to us.
+    pub const fn from_raw(raw: u32) -> Option<Self> {
+        Some(match raw {
+            1 => Self::Stack,
+            2 => Self::Mark,
+            3 => Self::Exec,
+            4 => Self::Objects,
+            _ => return None,
+        })
+    }
+}
+
+/// The beginning of every event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct EventHeader {
+    /// An [`EventKind`].
+    pub kind: u32,
+    /// The address space it happened in.
+    pub space: Space,
+}
+
+/// A stack and its id.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct StackEvent {
+    /// Kind and address space.
+    pub header: EventHeader,
+    /// The id that rows and live blocks refer to.
+    pub stack: StackId,
+    /// How many of `frames` are set.
+    pub len: u32,
+    /// Padding, zero.
+    pub _pad: u32,
+    /// Return addresses, innermost first. In the ring buffer the array ends after `len` of them.
+    pub frames: [u64; MAX_FRAMES],
+}
+
+impl StackEvent {
+    /// Bytes before the first frame.
+    pub const HEAD: usize = 24;
+}
+
+const _: () = assert!(size_of::<EventHeader>() == 8);
+const _: () = assert!(size_of::<StackEvent>() == StackEvent::HEAD + 8 * MAX_FRAMES);
+const _: () = assert!(core::mem::offset_of!(StackEvent, frames) == StackEvent::HEAD);
+
+pod!(EventHeader, StackEvent);

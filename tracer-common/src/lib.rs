@@ -1,0 +1,37 @@
+//! Everything that crosses the border between the eBPF programs and the controller: the layout of
+//! map keys and values, the ring buffer's events, the limits, and the names.
+//!
+//! Both sides compile this crate, so a change of layout can't be made on one side only. Layouts are
+//! `repr(C)` with fixed-width integers and no implicit padding; sizes are asserted at compile time.
+
+#![no_std]
+
+mod epoch;
+mod event;
+mod ids;
+pub mod limits;
+mod live;
+pub mod names;
+mod settings;
+mod tally;
+mod thread;
+
+pub use epoch::{EpochSlot, KernelState, Row, RowCounts, RowKey, Trigger};
+pub use event::{EventHeader, EventKind, StackEvent};
+pub use ids::{Epoch, Space, StackId};
+pub use live::{LiveBlock, LiveKey};
+pub use settings::{Control, ShimStep};
+pub use tally::{Tally, TallyKind};
+pub use thread::{CallKind, ThreadState};
+
+/// Implements aya's marker for types that may be copied from and to kernel memory as bytes.
+macro_rules! pod {
+    ($($t:ty),+) => {
+        $(
+            // SAFETY: `repr(C)`, made of integers only, without padding (asserted by size).
+            #[cfg(feature = "user")]
+            unsafe impl aya::Pod for $t {}
+        )+
+    };
+}
+pub(crate) use pod;

@@ -1,0 +1,31 @@
+//! The names of maps, programs and load-time constants, as they stand in the eBPF object.
+
+/// [`crate::KernelState`], one.
+pub const STATE: &str = "STATE";
+/// [`crate::Control`], one.
+pub const CONTROL: &str = "CONTROL";
+/// [`crate::EpochSlot`], a ring.
+pub const EPOCHS: &str = "EPOCHS";
+/// [`crate::RowKey`] → row.
+pub const ROWS: &str = "ROWS";
+/// [`crate::LiveKey`] → [`crate::LiveBlock`].
+pub const LIVE: &str = "LIVE";
+/// `pid_tgid` → [`crate::ThreadState`].
+pub const THREADS: &str = "THREADS";
+/// [`crate::StackId`]s that user space has, per address space.
+pub const KNOWN: &str = "KNOWN";
+/// Return address → [`crate::ShimStep`].
+pub const SHIMS: &str = "SHIMS";
+/// [`crate::Tally`], one per CPU.
+pub const TALLY: &str = "TALLY";
+/// Events.
+pub const EVENTS: &str = "EVENTS";
+
+/// The target's thread group, as the initial pid namespace numbers it.
+pub const TARGET_TGID: &str = "TARGET_TGID";
+/// Smallest block recorded, in bytes.
+pub const MIN_SIZE: &str = "MIN_SIZE";
+/// Largest block recorded, in bytes.
+pub const MAX_SIZE: &str = "MAX_SIZE";
+/// A mark at each so many entries of the mark function.
+pub const MARK_EVERY: &str = "MARK_EVERY";

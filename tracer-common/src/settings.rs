@@ -1,0 +1,28 @@
+//! What user space tells the kernel side while the trace runs.
+
+use crate::pod;
+
+/// What only the controller writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Control {
+    /// 1 while events are recorded.
+    pub active: u32,
+    /// Epochs before this one are drained, and their slots free.
+    pub drained: u32,
+}
+
+/// How to get from an allocation shim's frame to its caller's, at one return address in the shim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct ShimStep {
+    /// The caller's stack pointer minus the shim's, in bytes; the return address lies 8 below it.
+    pub cfa_offset: u32,
+    /// Padding, zero.
+    pub _pad: u32,
+}
+
+const _: () = assert!(size_of::<Control>() == 8);
+const _: () = assert!(size_of::<ShimStep>() == 8);
+
+pod!(Control, ShimStep);

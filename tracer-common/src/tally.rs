@@ -1,0 +1,57 @@
+//! The counters that let the ledger close: events seen, and every way to lose one.
+
+use crate::pod;
+
+/// One counter of a [`Tally`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum TallyKind {
+    /// Outermost entries of allocation functions.
+    AllocCalls = 0,
+    /// Calls that returned without a block: null, or a code other than 0.
+    AllocFailed,
+    /// Blocks outside `--min-size`/`--max-size`.
+    AllocFiltered,
+    /// Lost: the live set was full.
+    AllocLiveFull,
+    /// Lost: no room to keep the call in flight.
+    AllocInflightFull,
+    /// Lost: the call never returned (longjmp, the thread was killed).
+    AllocMissedReturn,
+    /// Lost: the result could not be read from the target.
+    AllocReadFault,
+    /// Outermost frees of an address other than null, and reallocations that let a block go.
+    FreeCalls,
+    /// Frees of an address that is not in the live set: from before the trace, or lost, or filtered.
+    FreeUnknown,
+    /// A block whose address was handed out again: its free was missed.
+    FreeMissed,
+    /// Recorded on the unknown stack: no room for the stack's row.
+    StackFull,
+    /// Recorded on the unknown stack: the kernel gave no stack.
+    StackError,
+    /// A new stack did not fit into the ring buffer. It is sent again with its next event.
+    RingFull,
+}
+
+/// All counters; one of these per CPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Tally {
+    /// Indexed by [`TallyKind`].
+    pub counts: [u64; Tally::LEN],
+}
+
+impl Tally {
+    /// How many kinds there are.
+    pub const LEN: usize = 13;
+
+    /// The count of one kind.
+    pub const fn get(&self, kind: TallyKind) -> u64 {
+        self.counts[kind as usize]
+    }
+}
+
+const _: () = assert!(TallyKind::RingFull as usize + 1 == Tally::LEN);
+
+pod!(Tally);

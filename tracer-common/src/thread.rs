@@ -1,0 +1,42 @@
+//! What is kept per thread of the target, between an allocation call's entry and its return.
+
+use crate::{LiveBlock, StackEvent, pod};
+
+/// How a call's arguments and result are to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum CallKind {
+    /// The result is the block: `malloc`, `calloc`, `aligned_alloc`, `memalign`, `valloc`, `pvalloc`.
+    Allocate = 1,
+    /// The result is the block, and the old one is gone: `realloc`, `reallocarray`.
+    Reallocate = 2,
+    /// The result is a code, the block is stored through the first argument: `posix_memalign`.
+    StoreThrough = 3,
+}
+
+/// One thread's call in flight, and its scratch space.
+///
+/// Keyed by the full `pid_tgid`, so that no two programs ever share one: uprobe programs can be
+/// preempted, and a slot per CPU would be written by two threads at once.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct ThreadState {
+    /// Stack pointer at the outermost call's entry; 0 when no call is in flight.
+    pub sp: u64,
+    /// Bytes requested.
+    pub size: u64,
+    /// `Reallocate`: the old address. `StoreThrough`: where the result goes.
+    pub argument: u64,
+    /// A [`CallKind`].
+    pub kind: u32,
+    /// 1 while `old` holds a block that was taken out of the live set.
+    pub has_old: u32,
+    /// `Reallocate`: the old block's record, kept here until the result is known.
+    pub old: LiveBlock,
+    /// Where the stack is put together; also the event that carries it.
+    pub stack: StackEvent,
+}
+
+const _: () = assert!(size_of::<ThreadState>() == 56 + size_of::<StackEvent>());
+
+pod!(ThreadState);

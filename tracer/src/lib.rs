@@ -1,0 +1,17 @@
+//! memtrace: which call stacks of a running Linux process keep growing.
+//!
+//! Data flows one way: [`target`] (a process and its objects) → [`sites`] (where to probe) → [`bpf`]
+//! (the kernel side's counters) → [`ledger`] (epochs become iterations) → [`analysis`] (growth, verdicts) →
+//! [`symbolize`] (addresses become lines) → [`report`]. Everything from `ledger` on is pure: it knows no
+//! kernel, no clock and no async.
+
+pub mod analysis;
+pub mod bpf;
+pub mod cli;
+pub mod ledger;
+pub mod report;
+pub mod sites;
+pub mod symbolize;
+pub mod target;
+pub mod units;
+pub mod unwind;
