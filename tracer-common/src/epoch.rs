@@ -50,6 +50,9 @@ pub enum Trigger {
     MarkFn = 2,
     /// The trace's end.
     End = 3,
+    /// The target replaced its image. Cuts the epoch, so that rows of two images never share one; not
+    /// an iteration's end.
+    Exec = 4,
 }
 
 impl Trigger {
@@ -60,6 +63,7 @@ impl Trigger {
             1 => Self::Interval,
             2 => Self::MarkFn,
             3 => Self::End,
+            4 => Self::Exec,
             _ => return None,
         })
     }

@@ -16,8 +16,10 @@ pub enum TallyKind {
     AllocLiveFull,
     /// Lost: no room to keep the call in flight.
     AllocInflightFull,
-    /// Lost: the call never returned (longjmp, the thread was killed).
+    /// Lost: the return was not seen, and the thread went on (a longjmp out of a signal handler).
     AllocMissedReturn,
+    /// Calls whose thread ended inside of them. No block reached the program.
+    AllocUnfinished,
     /// Lost: the result could not be read from the target.
     AllocReadFault,
     /// Outermost frees of an address other than null, and reallocations that let a block go.
@@ -44,7 +46,7 @@ pub struct Tally {
 
 impl Tally {
     /// How many kinds there are.
-    pub const LEN: usize = 13;
+    pub const LEN: usize = 14;
 
     /// The count of one kind.
     pub const fn get(&self, kind: TallyKind) -> u64 {

@@ -3,13 +3,14 @@
 //! Data flows one way: [`target`] (a process and its objects) → [`sites`] (where to probe) → [`bpf`]
 //! (the kernel side's counters) → [`ledger`] (epochs become iterations) → [`analysis`] (growth, verdicts) →
 //! [`symbolize`] (addresses become lines) → [`report`]. Everything from `ledger` on is pure: it knows no
-//! kernel, no clock and no async.
+//! kernel, no clock and no async. [`session`] drives the whole.
 
 pub mod analysis;
 pub mod bpf;
 pub mod cli;
 pub mod ledger;
 pub mod report;
+pub mod session;
 pub mod sites;
 pub mod symbolize;
 pub mod target;

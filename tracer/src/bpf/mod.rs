@@ -1,1 +1,17 @@
-//! (to be written)
+//! The kernel side, seen from user space: load, attach, read. The only place that names aya.
+//!
+//! [`Kernel::load`] puts programs and maps in place, [`Kernel::attach_function`] and its kin set probes,
+//! [`Kernel::drain`] takes finished epochs out, [`Kernel::stop`] makes every counter final.
+
+mod attach;
+mod drain;
+mod error;
+mod events;
+mod kernel;
+mod maps;
+
+pub use attach::ProbedFile;
+pub use drain::{FinishedEpoch, LiveEntry};
+pub use error::BpfError;
+pub use events::{Event, NewStack};
+pub use kernel::{Kernel, KernelSettings, UserMark};

@@ -1,1 +1,14 @@
-//! (to be written)
+//! The command line, in two steps: [`Arguments`] is what was typed, [`TraceConfig`] what it means.
+//! The only place that names clap.
+
+mod arguments;
+mod config;
+mod error;
+mod exit;
+mod talk;
+
+pub use arguments::{Arguments, Command};
+pub use config::{Format, MarkFunction, Output, Target, TraceConfig};
+pub use error::UsageError;
+pub use exit::Exit;
+pub use talk::set_up_talk;

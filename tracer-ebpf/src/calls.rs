@@ -1,0 +1,36 @@
+//! Reading a call's arguments and result out of the registers.
+
+use aya_ebpf::programs::{ProbeContext, RetProbeContext};
+use tracer_common::CallKind;
+
+/// The `n`th integer argument, from 0. Sites are chosen so that no argument register is overwritten yet.
+#[inline(always)]
+pub fn argument(ctx: &ProbeContext, n: usize) -> u64 {
+    ctx.arg::<u64>(n).unwrap_or(0)
+}
+
+/// `realloc` of null is `malloc`.
+#[inline(always)]
+pub fn reallocation(old: u64) -> CallKind {
+    if old == 0 { CallKind::Allocate } else { CallKind::Reallocate }
+}
+
+/// The stack pointer at the function's entry: where its return address lies.
+#[inline(always)]
+pub fn entry_sp(ctx: &ProbeContext) -> u64 {
+    // SAFETY: the context is the probe's register set, valid while the program runs.
+    unsafe { (*ctx.regs).rsp }
+}
+
+/// What [`entry_sp`] was when the function that now returned was entered: `ret` has popped 8 bytes.
+#[inline(always)]
+pub fn returned_sp(ctx: &RetProbeContext) -> u64 {
+    // SAFETY: as above.
+    unsafe { (*ctx.regs).rsp }.wrapping_sub(8)
+}
+
+/// The result.
+#[inline(always)]
+pub fn result(ctx: &RetProbeContext) -> u64 {
+    ctx.ret::<u64>()
+}

@@ -1,0 +1,55 @@
+//! What the controller says, before the load (constants) and during the run (one map value).
+
+use aya_ebpf::{Global, macros::map, maps::Array};
+use tracer_common::Control;
+
+#[unsafe(no_mangle)]
+static TARGET_TGID: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+static MIN_SIZE: Global<u64> = Global::new(0);
+#[unsafe(no_mangle)]
+static MAX_SIZE: Global<u64> = Global::new(u64::MAX);
+#[unsafe(no_mangle)]
+static MARK_EVERY: Global<u64> = Global::new(1);
+
+#[map]
+static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
+
+/// Whether events are recorded now.
+#[inline(always)]
+pub fn active() -> bool {
+    read().active != 0
+}
+
+/// Epochs before this one are drained.
+#[inline(always)]
+pub fn drained() -> u32 {
+    read().drained
+}
+
+/// The target's thread group.
+#[inline(always)]
+pub fn target_tgid() -> u32 {
+    TARGET_TGID.load()
+}
+
+/// Whether a block of this size is to be recorded.
+#[inline(always)]
+pub fn wants(size: u64) -> bool {
+    size >= MIN_SIZE.load() && size <= MAX_SIZE.load()
+}
+
+/// A mark at each so many entries of the mark function.
+#[inline(always)]
+pub fn mark_every() -> u64 {
+    MARK_EVERY.load()
+}
+
+#[inline(always)]
+fn read() -> Control {
+    match CONTROL.get_ptr(0) {
+        // SAFETY: element 0 exists; the controller may write meanwhile, but each field is one word.
+        Some(control) => unsafe { control.read_volatile() },
+        None => Control { active: 0, drained: 0 },
+    }
+}

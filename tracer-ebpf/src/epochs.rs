@@ -1,0 +1,122 @@
+//! The running epoch, marks, and the totals that belong to an epoch as a whole.
+
+use aya_ebpf::{
+    helpers::bpf_ktime_get_ns,
+    macros::map,
+    maps::Array,
+};
+use tracer_common::{
+    Epoch, EpochSlot, EventHeader, EventKind, KernelState, RowCounts, Space, Trigger, limits::MAX_EPOCHS,
+};
+
+use crate::{atomic, control, process};
+
+#[map]
+static STATE: Array<KernelState> = Array::with_max_entries(1, 0);
+
+#[map]
+static EPOCHS: Array<EpochSlot> = Array::with_max_entries(MAX_EPOCHS, 0);
+
+/// When and where an event happens. Read once per event: a mark or an exec on another CPU must not split it.
+#[derive(Clone, Copy)]
+pub struct Now {
+    pub epoch: Epoch,
+    pub space: Space,
+    state: *mut KernelState,
+}
+
+/// The present epoch and address space.
+#[inline(always)]
+pub fn now() -> Option<Now> {
+    let state = STATE.get_ptr_mut(0)?;
+    // SAFETY: element 0 exists for as long as the program runs.
+    let (epoch, space) = unsafe {
+        ((&raw const (*state).epoch).read_volatile(), (&raw const (*state).space).read_volatile())
+    };
+    Some(Now { epoch: Epoch(epoch), space: Space(space), state })
+}
+
+impl Now {
+    /// Changes the live bytes, and raises the epoch's peak where they grew.
+    #[inline(always)]
+    pub fn live_changed(self, bytes: i64) {
+        // SAFETY: `state` points to the map's only element.
+        let live = atomic::add_signed(unsafe { &raw mut (*self.state).live_bytes }, bytes);
+        if bytes > 0
+            && let Some(slot) = slot(self.epoch)
+        {
+            // SAFETY: `slot` points to an element of the map.
+            atomic::raise(unsafe { &raw mut (*slot).peak_bytes }, live);
+        }
+    }
+
+    /// The row for events that could not be given one of their own.
+    #[inline(always)]
+    pub fn unknown_row(self) -> Option<*mut RowCounts> {
+        // SAFETY: as above.
+        slot(self.epoch).map(|slot| unsafe { &raw mut (*slot).unknown })
+    }
+
+    /// Begins a new address space: nothing is live in it yet.
+    #[inline(always)]
+    pub fn begin_space(self) {
+        // SAFETY: as above. The target has one thread at this point.
+        unsafe {
+            atomic::next_u32(&raw mut (*self.state).space);
+            (&raw mut (*self.state).live_bytes).write_volatile(0);
+        }
+    }
+}
+
+/// Ends the running epoch and starts the next.
+///
+/// Which epoch an event belongs to is decided here, in the kernel: what happens between the mark and the
+/// controller's waking up is already counted for the next one.
+#[inline(always)]
+pub fn mark(trigger: Trigger) {
+    let Some(state) = STATE.get_ptr_mut(0) else { return };
+    // SAFETY: as above.
+    let running = unsafe { (&raw const (*state).epoch).read_volatile() };
+    // The trace's end must not be refused: a slot is kept for it, and one for what comes after.
+    let full = running.wrapping_sub(control::drained()) >= MAX_EPOCHS - 2;
+    if full && control::active() {
+        // SAFETY: as above.
+        atomic::add(unsafe { &raw mut (*state).marks_merged }, 1);
+        return;
+    }
+    // SAFETY: as above.
+    let ended = atomic::next_u32(unsafe { &raw mut (*state).epoch });
+    if let Some(slot) = slot(Epoch(ended)) {
+        // SAFETY: this run alone ended this epoch, so it alone writes these fields.
+        unsafe {
+            (*slot).trigger = trigger as u32;
+            (*slot).end_ns = bpf_ktime_get_ns();
+        }
+    }
+    if let Some(slot) = slot(Epoch(ended.wrapping_add(1))) {
+        // SAFETY: as above.
+        unsafe { atomic::raise(&raw mut (*slot).peak_bytes, (&raw const (*state).live_bytes).read_volatile()) };
+    }
+    // SAFETY: as above.
+    let space = Space(unsafe { (*state).space });
+    process::notify(EventHeader { kind: EventKind::Mark as u32, space });
+}
+
+/// Counts an entry of the mark function, and marks at each Nth.
+#[inline(always)]
+pub fn mark_call() {
+    if !control::active() {
+        return;
+    }
+    let Some(state) = STATE.get_ptr_mut(0) else { return };
+    // SAFETY: as above.
+    let calls = atomic::next(unsafe { &raw mut (*state).mark_calls }) + 1;
+    if calls % control::mark_every() == 0 {
+        mark(Trigger::MarkFn);
+    }
+}
+
+#[inline(always)]
+fn slot(epoch: Epoch) -> Option<*mut EpochSlot> {
+    EPOCHS.get_ptr_mut(epoch.0 & (MAX_EPOCHS - 1))
+}

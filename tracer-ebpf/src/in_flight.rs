@@ -1,0 +1,120 @@
+//! From a call's entry to its return: one call per thread, the outermost.
+//!
+//! Allocation functions call each other (`reallocarray` → `realloc` → `malloc` → `mmap`): only the
+//! outermost call is the program's. It is told apart by the stack pointer, which is lower in nested
+//! calls. A call whose return never came leaves its stack pointer behind; the next call at the same
+//! depth or above shows that it is stale.
+
+use aya_ebpf::{
+    bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST},
+    helpers::bpf_get_current_pid_tgid,
+    macros::map,
+    maps::{Array, HashMap},
+    programs::{ProbeContext, RetProbeContext},
+};
+use tracer_common::{CallKind, LiveKey, TallyKind, ThreadState, limits::MAX_THREADS};
+
+use crate::{calls, control, epochs, live, record, tally};
+
+/// Keyed by `pid_tgid`. An entry stays until its thread ends: making one costs ten times a lookup.
+#[map]
+static THREADS: HashMap<u64, ThreadState> = HashMap::with_max_entries(MAX_THREADS, BPF_F_NO_PREALLOC);
+
+/// What a new entry starts as; too big for a program's stack.
+#[map]
+static BLANK_THREAD: Array<ThreadState> = Array::with_max_entries(1, 0);
+
+/// An allocation function was entered.
+#[inline(always)]
+pub fn enter(ctx: &ProbeContext, kind: CallKind, size: u64, argument: u64) {
+    if !control::active() {
+        return;
+    }
+    let sp = calls::entry_sp(ctx);
+    let Some(thread) = this_thread() else {
+        tally::count(TallyKind::AllocCalls);
+        tally::count(TallyKind::AllocInflightFull);
+        return;
+    };
+    // SAFETY: the entry belongs to this thread alone, and is removed by nobody else.
+    let thread = unsafe { &mut *thread };
+    if thread.sp != 0 {
+        // Equal: a tail jump from one allocation function into another (`aligned_alloc` → `malloc`).
+        if sp <= thread.sp {
+            return;
+        }
+        tally::count(TallyKind::AllocMissedReturn);
+        record::abandon(thread);
+    }
+    tally::count(TallyKind::AllocCalls);
+    thread.sp = sp;
+    thread.size = size;
+    thread.argument = argument;
+    thread.kind = kind as u32;
+    thread.has_old = 0;
+    if kind as u32 == CallKind::Reallocate as u32
+        && let Some(now) = epochs::now()
+        && let Some(old) = live::take(LiveKey::new(now.space, argument))
+    {
+        thread.old = old;
+        thread.has_old = 1;
+    }
+}
+
+/// An allocation function returned.
+#[inline(always)]
+pub fn leave(ctx: &RetProbeContext) {
+    if !control::active() {
+        return;
+    }
+    let Some(thread) = THREADS.get_ptr_mut(bpf_get_current_pid_tgid()) else { return };
+    // SAFETY: as in `enter`. Not a reference: the stack below it is written through the pointer.
+    unsafe {
+        if (*thread).sp == 0 || (*thread).sp != calls::returned_sp(ctx) {
+            return;
+        }
+        (*thread).sp = 0;
+    }
+    record::returned(ctx, thread);
+}
+
+/// `free` was entered. The block leaves the live set now: after the call its address may be another's.
+#[inline(always)]
+pub fn free(ctx: &ProbeContext, address: u64) {
+    if address == 0 || !control::active() {
+        return;
+    }
+    if let Some(thread) = THREADS.get_ptr(bpf_get_current_pid_tgid()) {
+        // SAFETY: as in `enter`.
+        let outer = unsafe { (*thread).sp };
+        if outer != 0 && calls::entry_sp(ctx) <= outer {
+            return; // `realloc(p, 0)` calls `free`: the reallocation accounts for the block
+        }
+    }
+    record::freed(address);
+}
+
+/// The current thread ends, or its image does.
+#[inline(always)]
+pub fn forget_thread() {
+    let id = bpf_get_current_pid_tgid();
+    let Some(thread) = THREADS.get_ptr_mut(id) else { return };
+    // SAFETY: as in `enter`.
+    let thread = unsafe { &mut *thread };
+    if thread.sp != 0 && control::active() {
+        tally::count(TallyKind::AllocUnfinished);
+        record::abandon(thread);
+    }
+    let _ = THREADS.remove(id);
+}
+
+#[inline(always)]
+fn this_thread() -> Option<*mut ThreadState> {
+    let id = bpf_get_current_pid_tgid();
+    if let Some(thread) = THREADS.get_ptr_mut(id) {
+        return Some(thread);
+    }
+    let blank = BLANK_THREAD.get(0)?;
+    let _ = THREADS.insert(id, blank, u64::from(BPF_NOEXIST));
+    THREADS.get_ptr_mut(id)
+}

@@ -1,0 +1,145 @@
+//! memtrace in the kernel: entry points only. Each hands on to the file that owns its job:
+//! `calls` (arguments) → `in_flight` (entry to return) → `record` (commit or restore) →
+//! `live`, `rows`, `epochs`, `stack`, `tally`.
+//!
+//! All entry probes are attached with a filter on the target's address space, so they fire for no
+//! other process. Minimum kernel: 5.15.
+
+#![no_std]
+#![no_main]
+#![expect(internal_features, reason = "atomics with a result exist only as intrinsics on this target")]
+#![feature(core_intrinsics)]
+
+mod atomic;
+mod calls;
+mod control;
+mod epochs;
+mod in_flight;
+mod live;
+mod process;
+mod record;
+mod rows;
+mod stack;
+mod tally;
+
+use aya_ebpf::{
+    macros::{raw_tracepoint, uprobe, uretprobe},
+    programs::{ProbeContext, RawTracePointContext, RetProbeContext},
+};
+use tracer_common::{CallKind, Trigger};
+
+/// Attaches to: `malloc`, `valloc`, `pvalloc`, at an instruction before the first push.
+/// Captures: the size.
+#[uprobe]
+fn enter_malloc(ctx: ProbeContext) -> u32 {
+    in_flight::enter(&ctx, CallKind::Allocate, calls::argument(&ctx, 0), 0);
+    0
+}
+
+/// Attaches to: `calloc`. Captures: the product; where it overflows, the call fails and it is not used.
+#[uprobe]
+fn enter_calloc(ctx: ProbeContext) -> u32 {
+    let size = calls::argument(&ctx, 0).wrapping_mul(calls::argument(&ctx, 1));
+    in_flight::enter(&ctx, CallKind::Allocate, size, 0);
+    0
+}
+
+/// Attaches to: `aligned_alloc`, `memalign`. Captures: the size, their second argument.
+#[uprobe]
+fn enter_aligned(ctx: ProbeContext) -> u32 {
+    in_flight::enter(&ctx, CallKind::Allocate, calls::argument(&ctx, 1), 0);
+    0
+}
+
+/// Attaches to: `realloc`. Captures: the old block, which leaves the live set here, and the size.
+#[uprobe]
+fn enter_realloc(ctx: ProbeContext) -> u32 {
+    let old = calls::argument(&ctx, 0);
+    in_flight::enter(&ctx, calls::reallocation(old), calls::argument(&ctx, 1), old);
+    0
+}
+
+/// Attaches to: `reallocarray`. Captures: as `realloc`, with a product for the size.
+#[uprobe]
+fn enter_reallocarray(ctx: ProbeContext) -> u32 {
+    let old = calls::argument(&ctx, 0);
+    let size = calls::argument(&ctx, 1).wrapping_mul(calls::argument(&ctx, 2));
+    in_flight::enter(&ctx, calls::reallocation(old), size, old);
+    0
+}
+
+/// Attaches to: `posix_memalign`. Captures: the size, and where the block's address will be stored.
+#[uprobe]
+fn enter_posix_memalign(ctx: ProbeContext) -> u32 {
+    in_flight::enter(&ctx, CallKind::StoreThrough, calls::argument(&ctx, 2), calls::argument(&ctx, 0));
+    0
+}
+
+/// Attaches to: the return of every function above. Captures: the block, its stack, the epoch.
+#[uretprobe]
+fn leave(ctx: RetProbeContext) -> u32 {
+    in_flight::leave(&ctx);
+    0
+}
+
+/// Attaches to: `free`, `cfree` and their sized kin. Captures: the address.
+#[uprobe]
+fn enter_free(ctx: ProbeContext) -> u32 {
+    in_flight::free(&ctx, calls::argument(&ctx, 0));
+    0
+}
+
+/// Attaches to: the entry of `--mark-fn`'s function.
+#[uprobe]
+fn mark_fn(_ctx: ProbeContext) -> u32 {
+    epochs::mark_call();
+    0
+}
+
+/// Attaches to: nothing; the controller runs it to make a mark, so that all marks are made in the kernel.
+#[raw_tracepoint]
+fn mark_interval(_ctx: RawTracePointContext) -> i32 {
+    epochs::mark(Trigger::Interval);
+    0
+}
+
+/// Attaches to: nothing; the controller runs it to end the last epoch.
+#[raw_tracepoint]
+fn mark_end(_ctx: RawTracePointContext) -> i32 {
+    epochs::mark(Trigger::End);
+    0
+}
+
+/// Attaches to: `_dl_debug_state`, which the dynamic linker calls after each change of the list of
+/// loaded objects.
+#[uprobe]
+fn objects_changed(_ctx: ProbeContext) -> u32 {
+    process::objects_changed();
+    0
+}
+
+/// Attaches to: the tracepoint of that name. Fires for every process; all but the target leave at once.
+#[raw_tracepoint(tracepoint = "sched_process_exec")]
+fn process_exec(_ctx: RawTracePointContext) -> i32 {
+    process::exec();
+    0
+}
+
+/// Attaches to: the tracepoint of that name. Fires for every thread of the machine that ends, and costs
+/// one lookup there.
+#[raw_tracepoint(tracepoint = "sched_process_exit")]
+fn thread_exit(_ctx: RawTracePointContext) -> i32 {
+    process::thread_exit();
+    0
+}
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+/// What the kernel is told; some helpers are for GPL-compatible programs only.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,0 +1,137 @@
+//! What a call's result means for the books: commit, restore, or lose and count.
+
+use aya_ebpf::{helpers::bpf_probe_read_user, programs::RetProbeContext};
+use tracer_common::{CallKind, LiveBlock, LiveKey, StackId, TallyKind, ThreadState};
+
+use crate::{
+    calls, control,
+    epochs::{self, Now},
+    live,
+    rows, stack, tally,
+};
+
+/// The outermost allocation call of `thread` returned.
+#[inline(always)]
+pub fn returned(ctx: &RetProbeContext, thread: *mut ThreadState) {
+    let Some(now) = epochs::now() else { return };
+    let result = calls::result(ctx);
+    // SAFETY: the entry belongs to this thread alone.
+    let (kind, size, argument) = unsafe { ((*thread).kind, (*thread).size, (*thread).argument) };
+    let block = if kind == CallKind::StoreThrough as u32 {
+        // The result is an `int`: 0, or an error code and nothing stored.
+        if result as u32 != 0 {
+            0
+        } else if let Ok(block) =
+            // SAFETY: reads the target's memory through the helper, which checks the address.
+            unsafe { bpf_probe_read_user(argument as *const u64) }
+        {
+            block
+        } else {
+            tally::count(TallyKind::AllocReadFault);
+            return;
+        }
+    } else {
+        result
+    };
+    if kind == CallKind::Reallocate as u32 {
+        if block == 0 && size != 0 {
+            restore(thread, now); // it failed: the old block is as it was
+        } else {
+            release_old(thread, now);
+        }
+    }
+    if block == 0 {
+        tally::count(TallyKind::AllocFailed);
+    } else {
+        allocated(ctx, thread, now, block, size);
+    }
+}
+
+/// A block's owner gave it back.
+#[inline(always)]
+pub fn freed(address: u64) {
+    let Some(now) = epochs::now() else { return };
+    tally::count(TallyKind::FreeCalls);
+    match live::take(LiveKey::new(now.space, address)) {
+        Some(block) => settle(now, &block),
+        None => tally::count(TallyKind::FreeUnknown),
+    }
+}
+
+/// The call in flight will never return. A reallocation's old block is put back: what became of it is not
+/// known, and a block that is shown too long is found, one that vanished is not.
+#[inline(always)]
+pub fn abandon(thread: &mut ThreadState) {
+    thread.sp = 0;
+    if let Some(now) = epochs::now() {
+        restore(thread, now);
+    }
+}
+
+#[inline(always)]
+fn allocated(ctx: &RetProbeContext, thread: *mut ThreadState, now: Now, address: u64, size: u64) {
+    if !control::wants(size) {
+        tally::count(TallyKind::AllocFiltered);
+        return;
+    }
+    let mut id = stack::capture(ctx, now.space, thread);
+    let row = match rows::of_new_block(now, id, thread) {
+        Some(row) => row,
+        None => {
+            tally::count(TallyKind::StackFull);
+            id = StackId::UNKNOWN;
+            let Some(row) = now.unknown_row() else { return };
+            row
+        }
+    };
+    let block = LiveBlock { size, stack: id, born: now.epoch, _pad: 0 };
+    let inserted = live::insert(LiveKey::new(now.space, address), &block);
+    if let Some(old) = inserted.replaced {
+        tally::count(TallyKind::FreeMissed);
+        settle(now, &old);
+    }
+    if !inserted.done {
+        // Not added to any total: its free could not be subtracted.
+        tally::count(TallyKind::AllocLiveFull);
+        return;
+    }
+    rows::allocated(row, size);
+    now.live_changed(size as i64);
+}
+
+/// Puts a reallocation's old block back into the live set.
+#[inline(always)]
+fn restore(thread: *mut ThreadState, now: Now) {
+    // SAFETY: the entry belongs to this thread alone.
+    let (has_old, old, address) = unsafe { ((*thread).has_old, (*thread).old, (*thread).argument) };
+    if has_old == 0 {
+        return;
+    }
+    // SAFETY: as above.
+    unsafe { (*thread).has_old = 0 };
+    if !live::put_back(LiveKey::new(now.space, address), &old) {
+        tally::count(TallyKind::FreeMissed);
+        settle(now, &old);
+    }
+}
+
+/// A reallocation let its old block go.
+#[inline(always)]
+fn release_old(thread: *mut ThreadState, now: Now) {
+    tally::count(TallyKind::FreeCalls);
+    // SAFETY: the entry belongs to this thread alone.
+    let (has_old, old) = unsafe { ((*thread).has_old, (*thread).old) };
+    if has_old == 0 {
+        tally::count(TallyKind::FreeUnknown);
+        return;
+    }
+    // SAFETY: as above.
+    unsafe { (*thread).has_old = 0 };
+    settle(now, &old);
+}
+
+#[inline(always)]
+fn settle(now: Now, block: &LiveBlock) {
+    rows::freed(now, block.stack, block.size);
+    now.live_changed(-(block.size as i64));
+}

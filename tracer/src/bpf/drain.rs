@@ -1,0 +1,135 @@
+//! Taking finished epochs out of the kernel, and the live set at the end.
+
+use std::{
+    io,
+    os::fd::{AsFd as _, OwnedFd},
+};
+
+use tracer_common::{
+    Epoch, EpochSlot, LiveBlock, LiveKey, RowCounts, RowKey, Space, StackId, Trigger, limits::MAX_EPOCHS,
+    names,
+};
+
+use super::{BpfError, Event, Kernel, kernel::settle};
+
+/// An epoch whose counters will not change any more.
+#[derive(Clone, Debug)]
+pub struct FinishedEpoch {
+    /// Which.
+    pub epoch: Epoch,
+    /// What ended it; `None` where the kernel side wrote something unknown.
+    pub trigger: Option<Trigger>,
+    /// `CLOCK_MONOTONIC` at its end, ns.
+    pub end_ns: u64,
+    /// Highest live bytes within it.
+    pub peak_bytes: u64,
+    /// Counters by address space and stack.
+    pub rows: Vec<(Space, StackId, RowCounts)>,
+}
+
+/// A block that is live at the end.
+#[derive(Clone, Copy, Debug)]
+pub struct LiveEntry {
+    /// Low byte of its address space's number.
+    pub space_byte: u8,
+    /// Its record.
+    pub block: LiveBlock,
+}
+
+impl Kernel {
+    /// A descriptor that is readable when there are events.
+    ///
+    /// # Errors
+    ///
+    /// Where the process has no descriptors left.
+    pub fn events_fd(&self) -> io::Result<OwnedFd> {
+        self.maps.events.as_fd().try_clone_to_owned()
+    }
+
+    /// The next event, if there is one.
+    pub fn next_event(&mut self) -> Option<Event> {
+        self.maps.events.next().map(|record| Event::parse(&record))
+    }
+
+    /// Takes out all epochs that have ended, oldest first.
+    ///
+    /// A program that began before the mark may still be adding to the epoch that it read, so all running
+    /// programs are waited for between learning which epochs ended and reading their counters. The target
+    /// is never waited for, nor does it wait.
+    ///
+    /// # Errors
+    ///
+    /// Where a map can't be read or written.
+    pub fn drain(&mut self) -> Result<Vec<FinishedEpoch>, BpfError> {
+        let first = self.control.drained;
+        let running = self.state()?.epoch;
+        if running == first {
+            return Ok(Vec::new());
+        }
+        settle();
+        let mut epochs = Vec::new();
+        for epoch in first..running {
+            epochs.push(self.take_slot(Epoch(epoch))?);
+        }
+        for (key, counts) in self.take_rows(Epoch(running))? {
+            if let Some(epoch) = epochs.get_mut((key.epoch.0 - first) as usize) {
+                epoch.rows.push((key.space, key.stack, counts));
+            }
+        }
+        self.control.drained = running;
+        self.write_control()?;
+        Ok(epochs)
+    }
+
+    /// Every live block. Only exact after [`Kernel::stop`]: a map that changes while it is walked repeats
+    /// and skips entries.
+    ///
+    /// # Errors
+    ///
+    /// Where the map can't be read.
+    pub fn live_blocks(&self) -> impl Iterator<Item = Result<LiveEntry, BpfError>> + '_ {
+        self.maps.live.iter().map(|entry| {
+            let (key, block): (LiveKey, LiveBlock) = entry.map_err(BpfError::map(names::LIVE))?;
+            Ok(LiveEntry { space_byte: key.space_byte(), block })
+        })
+    }
+
+    fn take_slot(&mut self, epoch: Epoch) -> Result<FinishedEpoch, BpfError> {
+        let index = epoch.0 & (MAX_EPOCHS - 1);
+        let slot = self.maps.epochs.get(&index, 0).map_err(BpfError::map(names::EPOCHS))?;
+        self.maps
+            .epochs
+            .set(index, EpochSlot::default(), 0)
+            .map_err(BpfError::map(names::EPOCHS))?;
+        let mut rows = Vec::new();
+        if slot.unknown != RowCounts::default() {
+            rows.push((Space(self.drained_space), StackId::UNKNOWN, slot.unknown));
+        }
+        let trigger = Trigger::from_raw(slot.trigger);
+        if trigger == Some(Trigger::Exec) {
+            self.drained_space += 1;
+        }
+        let peak_bytes = slot.peak_bytes.max(0) as u64;
+        Ok(FinishedEpoch { epoch, trigger, end_ns: slot.end_ns, peak_bytes, rows })
+    }
+
+    /// Removes all rows of epochs before `running`.
+    fn take_rows(&mut self, running: Epoch) -> Result<Vec<(RowKey, RowCounts)>, BpfError> {
+        // First all keys, then the removals: the walk starts over when the key that it stands on goes.
+        // The kernel side never removes a row, and what it adds meanwhile belongs to the running epoch.
+        let mut keys = Vec::new();
+        for key in self.maps.rows.keys() {
+            let key = key.map_err(BpfError::map(names::ROWS))?;
+            if key.epoch < running {
+                keys.push(key);
+            }
+        }
+        let mut rows = Vec::with_capacity(keys.len());
+        for key in keys {
+            let row = self.maps.rows.get(&key, 0).map_err(BpfError::map(names::ROWS))?;
+            self.maps.rows.remove(&key).map_err(BpfError::map(names::ROWS))?;
+            rows.push((key, row.counts));
+        }
+        Ok(rows)
+    }
+}

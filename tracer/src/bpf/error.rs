@@ -1,0 +1,90 @@
+//! What can go wrong between us and the kernel, with the remedy in the text.
+
+use std::{io, path::PathBuf};
+
+use thiserror::Error;
+
+/// An error of the kernel side.
+#[derive(Debug, Error)]
+pub enum BpfError {
+    /// The kernel refused for want of privilege.
+    #[error("no permission to load eBPF programs; run memtrace as root (or with CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_SYS_ADMIN)")]
+    Permission,
+    /// The kernel lacks something that memtrace can't do without.
+    #[error("this kernel ({release}) is too old; memtrace needs Linux 5.15 or newer")]
+    KernelTooOld {
+        /// What `uname -r` says.
+        release: String,
+    },
+    /// Something else about loading.
+    #[error("the kernel refused memtrace's eBPF object; `memtrace -vv` shows its reasons")]
+    Load(#[source] Box<aya::EbpfError>),
+    /// A program of the object could not be loaded or run.
+    #[error("eBPF program {program}: {action} failed")]
+    Program {
+        /// The program's name.
+        program: &'static str,
+        /// What was tried.
+        action: &'static str,
+        /// The kernel's answer.
+        #[source]
+        source: aya::programs::ProgramError,
+    },
+    /// A probe could not be set.
+    #[error("could not probe {function} in {}; is another tool holding it, or perf_event_open forbidden (seccomp, lockdown)?", path.display())]
+    Attach {
+        /// The function.
+        function: String,
+        /// The object that it is in.
+        path: PathBuf,
+        /// The kernel's answer.
+        #[source]
+        source: aya::programs::ProgramError,
+    },
+    /// The object lacks something that the sources have: a bug in the build.
+    #[error("the eBPF object has no {name}; it doesn't belong to this memtrace: run `cargo xtask build-ebpf`")]
+    Missing {
+        /// A map's or program's name.
+        name: &'static str,
+    },
+    /// A map could not be read or written.
+    #[error("eBPF map {map}: access failed")]
+    Map {
+        /// The map's name.
+        map: &'static str,
+        /// The kernel's answer.
+        #[source]
+        source: aya::maps::MapError,
+    },
+    /// Waiting for the events could not be set up.
+    #[error("can't wait for the kernel's events")]
+    Wait(#[source] io::Error),
+}
+
+impl BpfError {
+    /// Wraps a map error with the map's name.
+    pub(super) fn map(map: &'static str) -> impl FnOnce(aya::maps::MapError) -> Self {
+        move |source| Self::Map { map, source }
+    }
+
+    /// Wraps a program error with the program's name.
+    pub(super) fn program(
+        program: &'static str,
+        action: &'static str,
+    ) -> impl FnOnce(aya::programs::ProgramError) -> Self {
+        move |source| {
+            if is_permission(&source) { Self::Permission } else { Self::Program { program, action, source } }
+        }
+    }
+
+    /// Sorts out what kept the object from loading.
+    pub(super) fn load(source: aya::EbpfError) -> Self {
+        if is_permission(&source) { Self::Permission } else { Self::Load(Box::new(source)) }
+    }
+}
+
+fn is_permission(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source())
+        .filter_map(|error| error.downcast_ref::<io::Error>())
+        .any(|error| error.kind() == io::ErrorKind::PermissionDenied)
+}

@@ -1,0 +1,238 @@
+//! Loading the object, and switching the recording on and off.
+
+use aya::{
+    Ebpf, EbpfLoader, VerifierLogLevel, include_bytes_aligned,
+    programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _, UProbe},
+};
+use rustix::thread::{MembarrierCommand, membarrier};
+use tracer_common::{Control, KernelState, Tally, names};
+
+use super::{BpfError, maps::Maps};
+
+static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer-ebpf"));
+
+/// What is fixed for a whole run.
+#[derive(Clone, Copy, Debug)]
+pub struct KernelSettings {
+    /// The target's thread group, as the initial pid namespace numbers it.
+    pub target_tgid: u32,
+    /// Smallest block to record, in bytes.
+    pub min_size: u64,
+    /// Largest block to record, in bytes.
+    pub max_size: u64,
+    /// A mark at each so many entries of the mark function; at least 1.
+    pub mark_every: u64,
+    /// Capacity of the live set, in blocks.
+    pub max_live: u32,
+    /// Distinct stacks.
+    pub max_stacks: u32,
+    /// Whether the programs log what they find odd.
+    pub log: bool,
+}
+
+/// A mark that user space asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserMark {
+    /// The clock says so.
+    Interval,
+    /// The trace ends.
+    End,
+}
+
+/// The loaded kernel side. Dropping it takes all probes out of the target.
+#[derive(Debug)]
+pub struct Kernel {
+    pub(super) ebpf: Ebpf,
+    pub(super) maps: Maps,
+    pub(super) control: Control,
+    /// The address space that the last drained epoch ended in.
+    pub(super) drained_space: u32,
+    pub(super) max_stacks: u32,
+}
+
+/// Programs on functions of the target.
+pub(super) const PROBES: [&str; 10] = [
+    "enter_malloc",
+    "enter_calloc",
+    "enter_aligned",
+    "enter_realloc",
+    "enter_reallocarray",
+    "enter_posix_memalign",
+    "leave",
+    "enter_free",
+    "mark_fn",
+    "objects_changed",
+];
+
+const MARK_INTERVAL: &str = "mark_interval";
+const MARK_END: &str = "mark_end";
+const TRACEPOINTS: [(&str, &str); 2] =
+    [("process_exec", "sched_process_exec"), ("thread_exit", "sched_process_exit")];
+
+impl Kernel {
+    /// Loads programs and maps. Nothing is recorded yet.
+    ///
+    /// # Errors
+    ///
+    /// Without privilege, on an old kernel, or where the verifier refuses a program.
+    pub fn load(settings: KernelSettings) -> Result<Self, BpfError> {
+        check_kernel()?;
+        let log_level: u8 = if settings.log { 4 } else { 0 };
+        let mut loader = EbpfLoader::new();
+        loader
+            // Without a log the verifier is several times faster; aya retries with one when it refuses.
+            .verifier_log_level(VerifierLogLevel::DISABLE)
+            .override_global(names::TARGET_TGID, &settings.target_tgid, true)
+            .override_global(names::MIN_SIZE, &settings.min_size, true)
+            .override_global(names::MAX_SIZE, &settings.max_size, true)
+            .override_global(names::MARK_EVERY, &settings.mark_every, true)
+            .override_global(aya_log::LEVEL, &log_level, false)
+            .map_max_entries(names::LIVE, settings.max_live)
+            .map_max_entries(names::KNOWN, settings.max_stacks)
+            .map_max_entries(names::ROWS, settings.max_stacks.saturating_mul(2));
+        let mut ebpf = loader.load(OBJECT).map_err(BpfError::load)?;
+        for name in PROBES {
+            uprobe(&mut ebpf, name)?.load().map_err(BpfError::program(name, "loading"))?;
+        }
+        for name in [MARK_INTERVAL, MARK_END].into_iter().chain(TRACEPOINTS.map(|(name, _)| name)) {
+            raw_tracepoint(&mut ebpf, name)?.load().map_err(BpfError::program(name, "loading"))?;
+        }
+        let maps = Maps::take(&mut ebpf)?;
+        let control = Control { active: 0, drained: 0 };
+        Ok(Self { ebpf, maps, control, drained_space: 0, max_stacks: settings.max_stacks })
+    }
+
+    /// Starts to listen to the ends of threads and to `execve`. Probes may follow.
+    ///
+    /// # Errors
+    ///
+    /// Where the kernel lacks the tracepoints.
+    pub fn watch_processes(&mut self) -> Result<(), BpfError> {
+        for (name, tracepoint) in TRACEPOINTS {
+            raw_tracepoint(&mut self.ebpf, name)?
+                .attach(tracepoint)
+                .map_err(BpfError::program(name, "attaching"))?;
+        }
+        Ok(())
+    }
+
+    /// Begins to record.
+    ///
+    /// # Errors
+    ///
+    /// Where the map can't be written.
+    pub fn start(&mut self) -> Result<(), BpfError> {
+        self.control.active = 1;
+        self.write_control()
+    }
+
+    /// Stops recording, waits until no program is at work any more, and ends the last epoch: from here on the
+    /// maps don't change. The probes stay where they are and do nothing.
+    ///
+    /// # Errors
+    ///
+    /// Where the map can't be written.
+    pub fn stop(&mut self, mark: UserMark) -> Result<(), BpfError> {
+        self.control.active = 0;
+        self.write_control()?;
+        settle();
+        self.mark(mark)
+    }
+
+    /// Ends the running epoch, in the kernel, as every mark does.
+    ///
+    /// # Errors
+    ///
+    /// Where the kernel refuses to run the program.
+    pub fn mark(&mut self, mark: UserMark) -> Result<(), BpfError> {
+        let name = match mark {
+            UserMark::Interval => MARK_INTERVAL,
+            UserMark::End => MARK_END,
+        };
+        raw_tracepoint(&mut self.ebpf, name)?
+            .test_run(RawTracePointRunOptions::new())
+            .map(drop)
+            .map_err(BpfError::program(name, "running"))
+    }
+
+    /// Live bytes, epoch and marks, as they are now.
+    ///
+    /// # Errors
+    ///
+    /// Where the map can't be read.
+    pub fn state(&self) -> Result<KernelState, BpfError> {
+        self.maps.state.get(&0, 0).map_err(BpfError::map(names::STATE))
+    }
+
+    /// The counters of all CPUs, summed.
+    ///
+    /// # Errors
+    ///
+    /// Where the map can't be read.
+    pub fn tally(&self) -> Result<Tally, BpfError> {
+        let mut sum = Tally::default();
+        for tally in self.maps.tally.get(&0, 0).map_err(BpfError::map(names::TALLY))?.iter() {
+            for (total, count) in sum.counts.iter_mut().zip(tally.counts) {
+                *total += count;
+            }
+        }
+        Ok(sum)
+    }
+
+    /// Calls that were entered and have not returned.
+    ///
+    /// # Errors
+    ///
+    /// Where the map can't be read.
+    pub fn calls_in_flight(&self) -> Result<u64, BpfError> {
+        let mut calls = 0;
+        for entry in self.maps.threads.iter() {
+            let (_, thread) = entry.map_err(BpfError::map(names::THREADS))?;
+            calls += u64::from(thread.sp != 0);
+        }
+        Ok(calls)
+    }
+
+    /// Whether events are recorded now.
+    pub fn is_recording(&self) -> bool {
+        self.control.active != 0
+    }
+
+    pub(super) fn write_control(&mut self) -> Result<(), BpfError> {
+        self.maps.control.set(0, self.control, 0).map_err(BpfError::map(names::CONTROL))
+    }
+}
+
+/// Waits until every program that was running has ended.
+///
+/// `membarrier(GLOBAL)` is `synchronize_rcu`, and uprobe programs run inside one RCU section from start to
+/// end. Kernels with isolated (`nohz_full`) CPUs refuse it; there we give programs a thousand times their
+/// running time.
+pub(super) fn settle() {
+    if membarrier(MembarrierCommand::Global).is_err() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+pub(super) fn uprobe<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut UProbe, BpfError> {
+    let program = ebpf.program_mut(name).ok_or(BpfError::Missing { name })?;
+    program.try_into().map_err(BpfError::program(name, "converting"))
+}
+
+fn raw_tracepoint<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut RawTracePoint, BpfError> {
+    let program = ebpf.program_mut(name).ok_or(BpfError::Missing { name })?;
+    program.try_into().map_err(BpfError::program(name, "converting"))
+}
+
+/// 5.15 has everything that is used: attach cookies, ring buffers, atomics with results. A version is only
+/// asked to give a better message than the verifier's; a distribution's backport that loads is fine too.
+fn check_kernel() -> Result<(), BpfError> {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < (5, 15) => {
+            Err(BpfError::KernelTooOld { release })
+        }
+        _ => Ok(()),
+    }
+}

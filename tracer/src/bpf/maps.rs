@@ -1,0 +1,46 @@
+//! The object's maps, typed.
+
+use aya::{
+    Ebpf,
+    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf},
+};
+use tracer_common::{
+    Control, EpochSlot, KernelState, LiveBlock, LiveKey, Row, RowKey, ShimStep, Tally, ThreadState, names,
+};
+
+use super::BpfError;
+
+/// All maps that user space reads or writes.
+#[derive(Debug)]
+pub(super) struct Maps {
+    pub(super) control: Array<MapData, Control>,
+    pub(super) state: Array<MapData, KernelState>,
+    pub(super) epochs: Array<MapData, EpochSlot>,
+    pub(super) rows: HashMap<MapData, RowKey, Row>,
+    pub(super) live: HashMap<MapData, LiveKey, LiveBlock>,
+    pub(super) threads: HashMap<MapData, u64, ThreadState>,
+    pub(super) shims: HashMap<MapData, u64, ShimStep>,
+    pub(super) tally: PerCpuArray<MapData, Tally>,
+    pub(super) events: RingBuf<MapData>,
+}
+
+impl Maps {
+    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, BpfError> {
+        Ok(Self {
+            control: take(ebpf, names::CONTROL)?,
+            state: take(ebpf, names::STATE)?,
+            epochs: take(ebpf, names::EPOCHS)?,
+            rows: take(ebpf, names::ROWS)?,
+            live: take(ebpf, names::LIVE)?,
+            threads: take(ebpf, names::THREADS)?,
+            shims: take(ebpf, names::SHIMS)?,
+            tally: take(ebpf, names::TALLY)?,
+            events: take(ebpf, names::EVENTS)?,
+        })
+    }
+}
+
+fn take<T: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, BpfError> {
+    let map = ebpf.take_map(name).ok_or(BpfError::Missing { name })?;
+    map.try_into().map_err(BpfError::map(name))
+}

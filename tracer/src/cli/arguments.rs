@@ -1,0 +1,149 @@
+//! What can be typed. No meaning, no side effects: see `config` for these.
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use bytesize::ByteSize;
+use clap::{
+    Args, ColorChoice, Parser, Subcommand, ValueEnum,
+    builder::FalseyValueParser,
+};
+use tracer_common::limits::{DEFAULT_MAX_LIVE, DEFAULT_MAX_STACKS};
+
+/// Which call stacks of a running process keep growing: from outside, with no restart and no rebuild.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "memtrace", version, args_conflicts_with_subcommands = true, help_expected = true)]
+#[command(after_help = "Examples:\n  sudo memtrace --pid 1234 --debug\n  sudo memtrace exec -- ./server --port 80")]
+pub struct Arguments {
+    /// What to do instead of attaching to a process.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// Attach to this running process. It is not stopped, changed, or slowed more than the probes cost.
+    #[arg(short, long, value_name = "PID", required = true)]
+    pub pid: Option<u32>,
+
+    /// How to trace and report.
+    #[command(flatten)]
+    pub trace: TraceArguments,
+}
+
+/// The other ways to use memtrace.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Start a command under trace, from its first instruction
+    Exec(ExecArguments),
+}
+
+/// `memtrace exec`.
+#[derive(Clone, Debug, Args)]
+pub struct ExecArguments {
+    /// How to trace and report.
+    #[command(flatten)]
+    pub trace: TraceArguments,
+
+    /// Run the command as root even under sudo, not as the user that called sudo
+    #[arg(long)]
+    pub as_root: bool,
+
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+/// Options that serve `--pid` and `exec` alike.
+#[derive(Clone, Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
+pub struct TraceArguments {
+    /// The detailed report, block by block as iterations end
+    #[arg(long, env = "MEMTRACE_DEBUG", value_parser = FalseyValueParser::new(), hide_env_values = true)]
+    pub debug: bool,
+
+    /// End after N measured iterations [default: 5 with --interval under --pid, else the target's end]
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub iterations: Option<u64>,
+
+    /// The first K iterations only form the baseline
+    #[arg(short, long, value_name = "K", default_value_t = 0)]
+    pub warmup: usize,
+
+    /// A mark every DUR, as in 500ms or 5s [default: 5s under --pid when no other mark is asked for]
+    #[arg(short, long, value_name = "DUR", value_parser = parse_interval)]
+    pub interval: Option<Duration>,
+
+    /// A mark at each entry of this function of the target
+    #[arg(long, value_name = "SYMBOL[@OBJECT]")]
+    pub mark_fn: Option<String>,
+
+    /// A mark only at each Nth entry of the function
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "mark_fn",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub mark_every: u64,
+
+    /// Rows per list
+    #[arg(short, long, value_name = "N", default_value_t = 10)]
+    pub top: usize,
+
+    /// Record only blocks of at least this size, as in 4KiB
+    #[arg(long, value_name = "SIZE")]
+    pub min_size: Option<ByteSize>,
+
+    /// Record only blocks of at most this size
+    #[arg(long, value_name = "SIZE")]
+    pub max_size: Option<ByteSize>,
+
+    /// What the report is written as
+    #[arg(long, value_enum, default_value_t = FormatArgument::Text)]
+    pub format: FormatArgument,
+
+    /// Where the report goes; - is stdout [default: stdout; under exec stderr]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// Replace an existing FILE
+    #[arg(long, requires = "output")]
+    pub force: bool,
+
+    /// Incomplete data is a failure (exit code 4)
+    #[arg(long)]
+    pub strict: bool,
+
+    /// Live blocks that can be followed
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_LIVE,
+          value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
+    pub max_live: u32,
+
+    /// Distinct call stacks that can be told apart
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_STACKS,
+          value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub max_stacks: u32,
+
+    /// Only errors and the report
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+
+    /// Say what is done and how long it takes; twice: what the kernel side finds odd, too
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+
+    /// Colours in the report
+    #[arg(long, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
+    pub color: ColorChoice,
+}
+
+/// `--format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FormatArgument {
+    /// For people
+    Text,
+    /// For programs: one document
+    Json,
+}
+
+fn parse_interval(text: &str) -> Result<Duration, String> {
+    const SHORTEST: Duration = Duration::from_millis(1);
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration >= SHORTEST => Ok(duration),
+        Ok(_) => Err("an interval has at least 1ms".to_owned()),
+        Err(error) => Err(format!("{error}; write a duration as 500ms, 5s or 2m")),
+    }
+}

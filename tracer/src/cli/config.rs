@@ -1,0 +1,285 @@
+//! What the arguments mean: defaults resolved, contradictions refused.
+
+use std::{
+    ffi::OsString,
+    io::IsTerminal as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use bytesize::ByteSize;
+use clap::ColorChoice;
+use serde::Serialize;
+
+use super::{
+    Arguments, Command, UsageError,
+    arguments::{FormatArgument, TraceArguments},
+};
+use crate::units::Pid;
+
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
+const DEFAULT_ITERATIONS: u64 = 5;
+
+/// A run, completely described.
+#[derive(Clone, Debug, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
+pub struct TraceConfig {
+    /// Whom.
+    #[serde(skip)]
+    pub target: Target,
+    /// The detailed report.
+    pub debug: bool,
+    /// Measured iterations until the end; `None`: until the target ends.
+    pub iterations: Option<u64>,
+    /// Iterations before the baseline.
+    pub warmup: usize,
+    /// Time between marks.
+    #[serde(serialize_with = "in_nanoseconds", rename = "interval_ns")]
+    pub interval: Option<Duration>,
+    /// Function that marks.
+    pub mark_fn: Option<MarkFunction>,
+    /// Entries of that function per mark.
+    pub mark_every: u64,
+    /// Rows per list.
+    pub top: usize,
+    /// Smallest block recorded, bytes.
+    pub min_size: u64,
+    /// Largest block recorded, bytes.
+    pub max_size: u64,
+    /// What the report is written as.
+    pub format: Format,
+    /// Where it goes.
+    #[serde(skip)]
+    pub output: Output,
+    /// Whether incomplete data is a failure.
+    pub strict: bool,
+    /// Capacity of the live set, blocks.
+    pub max_live: u32,
+    /// Capacity for stacks.
+    pub max_stacks: u32,
+    /// Only errors and the report.
+    #[serde(skip)]
+    pub quiet: bool,
+    /// How often `-v` was given.
+    #[serde(skip)]
+    pub verbose: u8,
+    /// Whether the report is coloured.
+    #[serde(skip)]
+    pub color: bool,
+}
+
+/// Whom to trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A running process.
+    Pid(Pid),
+    /// A command to start.
+    Exec {
+        /// It and its arguments.
+        command: Vec<OsString>,
+        /// As root, whoever called sudo.
+        as_root: bool,
+    },
+}
+
+/// What a report is written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Where a report goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// A file.
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// Whether it may exist already.
+        force: bool,
+    },
+}
+
+/// `SYMBOL[@OBJECT]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MarkFunction {
+    /// The function's name, mangled or not.
+    pub symbol: String,
+    /// Path or file name of the object to look in; all, when `None`.
+    pub object: Option<String>,
+}
+
+impl TraceConfig {
+    /// Gives the arguments their meaning.
+    ///
+    /// # Errors
+    ///
+    /// Where they contradict each other.
+    pub fn resolve(arguments: Arguments) -> Result<Self, UsageError> {
+        match (arguments.command, arguments.pid) {
+            (Some(Command::Exec(exec)), _) => {
+                let target = Target::Exec { command: exec.command, as_root: exec.as_root };
+                Self::new(target, exec.trace)
+            }
+            (None, Some(pid)) => Self::new(Target::Pid(Pid(pid)), arguments.trace),
+            (None, None) => Err(UsageError::NoTarget),
+        }
+    }
+
+    fn new(target: Target, trace: TraceArguments) -> Result<Self, UsageError> {
+        let attaches = matches!(target, Target::Pid(_));
+        let mark_fn = trace.mark_fn.map(|text| MarkFunction::parse(&text)).transpose()?;
+        let interval = match trace.interval {
+            None if attaches && mark_fn.is_none() => Some(DEFAULT_INTERVAL),
+            given => given,
+        };
+        let iterations = match trace.iterations {
+            None if attaches && interval.is_some() => Some(DEFAULT_ITERATIONS),
+            given => given,
+        };
+        let min_size = trace.min_size.map_or(0, |ByteSize(bytes)| bytes);
+        let max_size = trace.max_size.map_or(u64::MAX, |ByteSize(bytes)| bytes);
+        if min_size > max_size {
+            return Err(UsageError::NoSizeLeft { min_size, max_size });
+        }
+        let output = match trace.output {
+            None if attaches => Output::Stdout,
+            None => Output::Stderr,
+            Some(path) if path == Path::new("-") => Output::Stdout,
+            Some(path) => Output::File { path, force: trace.force },
+        };
+        let color = match trace.color {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => output.is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+        };
+        let format = match trace.format {
+            FormatArgument::Text => Format::Text,
+            FormatArgument::Json => Format::Json,
+        };
+        Ok(Self {
+            target,
+            debug: trace.debug,
+            iterations,
+            warmup: trace.warmup,
+            interval,
+            mark_fn,
+            mark_every: trace.mark_every,
+            top: trace.top,
+            min_size,
+            max_size,
+            format,
+            output,
+            strict: trace.strict,
+            max_live: trace.max_live,
+            max_stacks: trace.max_stacks,
+            quiet: trace.quiet,
+            verbose: trace.verbose,
+            color,
+        })
+    }
+}
+
+impl MarkFunction {
+    fn parse(text: &str) -> Result<Self, UsageError> {
+        // The last one, for C++ and Rust names have no `@`, but symbol versions (`f@@V1`) do.
+        let (symbol, object) = match text.rsplit_once('@') {
+            Some((symbol, object)) if !object.is_empty() => (symbol, Some(object.to_owned())),
+            Some(_) => return Err(UsageError::EmptyMarkFunction { text: text.to_owned() }),
+            None => (text, None),
+        };
+        if symbol.is_empty() {
+            return Err(UsageError::EmptyMarkFunction { text: text.to_owned() });
+        }
+        Ok(Self { symbol: symbol.to_owned(), object })
+    }
+}
+
+impl Output {
+    fn is_terminal(&self) -> bool {
+        match self {
+            Self::Stdout => std::io::stdout().is_terminal(),
+            Self::Stderr => std::io::stderr().is_terminal(),
+            Self::File { .. } => false,
+        }
+    }
+}
+
+#[expect(clippy::ref_option, reason = "the signature that serde asks for")]
+fn in_nanoseconds<S: serde::Serializer>(
+    duration: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    duration.map(|duration| duration.as_nanos() as u64).serialize(serializer)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    fn config(line: &str) -> Result<TraceConfig, UsageError> {
+        let arguments = Arguments::try_parse_from(line.split_whitespace());
+        TraceConfig::resolve(arguments.unwrap_or_else(|error| panic!("{line}: {error}")))
+    }
+
+    fn resolved(line: &str) -> TraceConfig {
+        config(line).unwrap_or_else(|error| panic!("{line}: {error}"))
+    }
+
+    #[test]
+    fn attaching_marks_by_the_clock_and_ends_by_itself() {
+        let config = resolved("memtrace --pid 1");
+        assert_eq!((config.interval, config.iterations), (Some(DEFAULT_INTERVAL), Some(5)));
+        assert_eq!(config.output, Output::Stdout);
+    }
+
+    #[test]
+    fn a_mark_function_replaces_the_clock() {
+        let config = resolved("memtrace --pid 1 --mark-fn f@libx.so");
+        assert_eq!((config.interval, config.iterations), (None, None));
+        let object = Some("libx.so".to_owned());
+        assert_eq!(config.mark_fn, Some(MarkFunction { symbol: "f".to_owned(), object }));
+        let both = resolved("memtrace --pid 1 --mark-fn f -i 2s");
+        assert_eq!((both.interval, both.iterations), (Some(Duration::from_secs(2)), Some(5)));
+    }
+
+    #[test]
+    fn a_command_is_one_iteration_and_keeps_its_stdout() {
+        for line in ["memtrace exec -- ls -l", "memtrace exec ls -l"] {
+            let config = resolved(line);
+            let command = vec!["ls".into(), "-l".into()];
+            assert_eq!(config.target, Target::Exec { command, as_root: false });
+            assert_eq!((config.interval, config.iterations), (None, None));
+            assert_eq!(config.output, Output::Stderr);
+        }
+        assert_eq!(resolved("memtrace exec -o - -- ls").output, Output::Stdout);
+    }
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        let config = resolved("memtrace --pid 1 --min-size 10k --max-size 10MiB");
+        assert_eq!((config.min_size, config.max_size), (10_000, 10 << 20));
+        assert!(config_error("memtrace --pid 1 --min-size 2MB --max-size 1MB").contains("--min-size"));
+        assert!(config_error("memtrace --pid 1 --mark-fn @x").contains("--mark-fn"));
+    }
+
+    fn config_error(line: &str) -> String {
+        config(line).map_or_else(|error| error.to_string(), |_| panic!("{line} was taken"))
+    }
+
+    #[test]
+    fn the_definition_holds_together() {
+        use clap::CommandFactory as _;
+        Arguments::command().debug_assert();
+    }
+}

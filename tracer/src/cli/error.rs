@@ -1,0 +1,25 @@
+//! Arguments that make no sense together.
+
+use thiserror::Error;
+
+/// What is wrong with the command line, and what to type instead. Exit code 2.
+#[derive(Debug, Error)]
+pub enum UsageError {
+    /// Neither a process nor a command.
+    #[error("nothing to trace; name a process with --pid PID, or a command with `memtrace exec -- CMD`")]
+    NoTarget,
+    /// No size can pass both filters.
+    #[error("--min-size {min_size} is above --max-size {max_size}: no block could be recorded")]
+    NoSizeLeft {
+        /// Bytes.
+        min_size: u64,
+        /// Bytes.
+        max_size: u64,
+    },
+    /// Half of the option's value is missing.
+    #[error("--mark-fn {text}: write SYMBOL or SYMBOL@OBJECT")]
+    EmptyMarkFunction {
+        /// What was typed.
+        text: String,
+    },
+}

@@ -1,0 +1,120 @@
+//! Waiting: for marks, the target's end, a signal, the clock.
+
+use std::{
+    io,
+    os::fd::{AsFd as _, OwnedFd},
+    time::Duration,
+};
+
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    signal::unix::{Signal, SignalKind, signal},
+    time::{Instant, MissedTickBehavior, interval_at},
+};
+
+use super::{SessionError, recorder::Recorder, writer::Writer};
+use crate::{bpf::UserMark, cli::TraceConfig};
+
+/// New stacks are taken in at least this often, even while no mark comes.
+const PULSE: Duration = Duration::from_millis(200);
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// All iterations that were asked for are there.
+    Enough,
+    /// The target ended.
+    Target,
+    /// Ctrl-C.
+    Interrupt,
+    /// SIGTERM or SIGHUP.
+    Terminate,
+    /// Nobody reads the report any more.
+    ReaderGone,
+}
+
+/// The signals that end a run; caught from the moment that this is made.
+#[derive(Debug)]
+pub(super) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// Catches them.
+    ///
+    /// # Errors
+    ///
+    /// Where the runtime has no signal handling.
+    pub(super) fn catch() -> Result<Self, SessionError> {
+        let catch = |kind| signal(kind).map_err(SessionError::Runtime);
+        Ok(Self {
+            interrupt: catch(SignalKind::interrupt())?,
+            terminate: catch(SignalKind::terminate())?,
+            hangup: catch(SignalKind::hangup())?,
+        })
+    }
+
+    /// The next one.
+    pub(super) async fn next(&mut self) -> Ended {
+        tokio::select! {
+            _ = self.interrupt.recv() => Ended::Interrupt,
+            _ = self.terminate.recv() => Ended::Terminate,
+            _ = self.hangup.recv() => Ended::Terminate,
+        }
+    }
+}
+
+/// Records until something ends the run, and stops recording. Each iteration is reported as it ends.
+///
+/// # Errors
+///
+/// Where the kernel side does not answer or the report can't be written.
+pub(super) async fn follow(
+    recorder: &mut Recorder,
+    writer: &mut Writer,
+    config: &TraceConfig,
+    signals: &mut Signals,
+) -> Result<Ended, SessionError> {
+    let wanted = config.iterations.unwrap_or(u64::MAX);
+    let events = watch(recorder.kernel.events_fd().map_err(SessionError::Runtime)?)?;
+    let end = watch(recorder.process.as_fd().try_clone_to_owned().map_err(SessionError::Runtime)?)?;
+    let period = config.interval.unwrap_or(Duration::MAX / 4);
+    let mut clock = interval_at(Instant::now() + period.min(Duration::from_secs(u64::from(u32::MAX))), period);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut pulse = interval_at(Instant::now() + PULSE, PULSE);
+    pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let ended = loop {
+        tokio::select! {
+            biased;
+            ended = signals.next() => break ended,
+            ready = end.readable() => { ready.map_err(SessionError::Runtime)?; break Ended::Target }
+            _ = clock.tick(), if config.interval.is_some() => {
+                if recorder.measured() + 1 >= wanted && recorder.warmed_up() {
+                    // The last one: nothing may be recorded after its mark.
+                    recorder.stop(UserMark::Interval)?;
+                    break Ended::Enough;
+                }
+                recorder.kernel.mark(UserMark::Interval)?;
+            }
+            ready = events.readable() => ready.map_err(SessionError::Runtime)?.clear_ready(),
+            _ = pulse.tick() => {}
+        }
+        recorder.catch_up()?;
+        if !writer.iterations(recorder)? {
+            break Ended::ReaderGone;
+        }
+        if recorder.measured() >= wanted {
+            break Ended::Enough;
+        }
+    };
+    if recorder.is_recording() {
+        recorder.stop(UserMark::End)?;
+    }
+    Ok(if writer.iterations(recorder)? { ended } else { Ended::ReaderGone })
+}
+
+fn watch(fd: OwnedFd) -> Result<AsyncFd<OwnedFd>, SessionError> {
+    AsyncFd::with_interest(fd, Interest::READABLE).map_err(|error: io::Error| SessionError::Runtime(error))
+}

@@ -1,0 +1,29 @@
+//! One run from start to end: finds the target, sets probes, turns epochs into iterations as they end, and
+//! writes the report. The only place where the stages of the data's way meet, and the only async one.
+
+mod error;
+mod exec;
+mod follow;
+mod pid;
+mod prober;
+mod recorder;
+mod sink;
+mod steps;
+mod survivors;
+mod writer;
+
+pub use error::SessionError;
+
+use crate::cli::{Exit, Target, TraceConfig};
+
+/// Runs what the command line asks for.
+///
+/// # Errors
+///
+/// Whatever kept the run from giving a report.
+pub async fn run(config: TraceConfig) -> Result<Exit, SessionError> {
+    match &config.target {
+        Target::Pid(pid) => pid::run(&config, *pid).await,
+        Target::Exec { command, as_root } => exec::run(&config, command, *as_root).await,
+    }
+}

@@ -1,0 +1,65 @@
+//! `memtrace --pid`: attach to what is running, and leave it as it was.
+
+use super::{
+    SessionError,
+    follow::{Signals, follow},
+    prober::Prober,
+    recorder::Recorder,
+    sink::Sink,
+    steps::Steps,
+    writer::{TargetEnd, Writer},
+};
+use crate::{
+    bpf::{Kernel, KernelSettings},
+    cli::{Exit, TraceConfig},
+    target::{Modules, Process},
+    units::Pid,
+};
+
+/// Traces a running process.
+///
+/// # Errors
+///
+/// Whatever kept the run from giving a report.
+pub(super) async fn run(config: &TraceConfig, pid: Pid) -> Result<Exit, SessionError> {
+    let mut steps = Steps::start();
+    let mut signals = Signals::catch()?;
+    let process = Process::open(pid)?;
+    let sink = Sink::open(&config.output)?;
+    steps.done("looking at the process");
+    let mut kernel = load(config, &process)?;
+    steps.done("loading the eBPF programs");
+    kernel.watch_processes()?;
+    let mut modules = Modules::default();
+    let mut prober = Prober::new(pid, config.mark_fn.clone());
+    prober.refresh(&mut kernel, &mut modules)?;
+    prober.check(&modules)?;
+    steps.done("setting probes");
+    let mut writer = Writer::new(config, sink, &process);
+    let mut recorder = Recorder::start(kernel, process, modules, prober, config.warmup)?;
+    tracing::info!(
+        "attached to {pid} ({}): {} in {:.2} s",
+        recorder.process.program().display(),
+        recorder.prober.summary(),
+        steps.total().as_secs_f64(),
+    );
+    follow(&mut recorder, &mut writer, config, &mut signals).await?;
+    writer.finish(&mut recorder, TargetEnd::Unknown)
+}
+
+/// Loads the kernel side for one target.
+///
+/// # Errors
+///
+/// Where the kernel refuses.
+pub(super) fn load(config: &TraceConfig, process: &Process) -> Result<Kernel, SessionError> {
+    Ok(Kernel::load(KernelSettings {
+        target_tgid: process.pid().0,
+        min_size: config.min_size,
+        max_size: config.max_size,
+        mark_every: config.mark_every,
+        max_live: config.max_live,
+        max_stacks: config.max_stacks,
+        log: config.verbose > 1,
+    })?)
+}

@@ -1,0 +1,183 @@
+//! Sets probes on whatever allocates in the target: at the attach, and again whenever it maps more code.
+
+use std::{collections::BTreeSet, path::Path, sync::Arc};
+
+use super::SessionError;
+use crate::{
+    bpf::{Kernel, ProbedFile},
+    cli::MarkFunction,
+    sites::{self, FindError},
+    target::{Module, ModuleId, Modules, read_object},
+    units::{FileOffset, Pid},
+    unwind,
+};
+
+/// Called by the dynamic linker when its list of objects has changed; debuggers break there.
+const LINKER_HOOK: &str = "_dl_debug_state";
+
+/// Knows which objects are probed already.
+#[derive(Debug)]
+pub(super) struct Prober {
+    pid: Pid,
+    mark: Option<MarkFunction>,
+    marked: BTreeSet<(ModuleId, FileOffset)>,
+    /// Near names, from every object that was searched for the mark function in vain.
+    near: BTreeSet<String>,
+    functions: usize,
+    allocators: Vec<String>,
+    is_go: bool,
+}
+
+impl Prober {
+    pub(super) fn new(pid: Pid, mark: Option<MarkFunction>) -> Self {
+        Self {
+            pid,
+            mark,
+            marked: BTreeSet::new(),
+            near: BTreeSet::new(),
+            functions: 0,
+            allocators: Vec::new(),
+            is_go: false,
+        }
+    }
+
+    /// Reads the target's mappings and probes what is new among them.
+    ///
+    /// # Errors
+    ///
+    /// Where the target has ended, or the kernel refuses a probe.
+    pub(super) fn refresh(&mut self, kernel: &mut Kernel, modules: &mut Modules) -> Result<(), SessionError> {
+        for module in modules.refresh(self.pid)? {
+            self.probe(kernel, modules, &module)?;
+        }
+        Ok(())
+    }
+
+    /// Whether anything allocates, and marks, as asked for.
+    ///
+    /// # Errors
+    ///
+    /// Where it doesn't, with what was looked for.
+    pub(super) fn check(&self, modules: &Modules) -> Result<(), SessionError> {
+        if self.functions == 0 {
+            let paths = modules.all().iter().filter(|module| module.file.is_some());
+            let objects: Vec<_> = paths.map(|module| module.path.display().to_string()).collect();
+            let reason = if self.is_go {
+                "it is a Go program, whose memory is managed by Go's own runtime"
+            } else if objects.len() == 1 {
+                "it is statically linked and has no symbols for its allocator; one that is not stripped can be traced"
+            } else {
+                "no object of it defines one"
+            };
+            return Err(SessionError::NoAllocator { pid: self.pid, reason, objects: objects.join(", ") });
+        }
+        if let Some(mark) = &self.mark
+            && self.marked.is_empty()
+        {
+            let near: Vec<_> = self.near.iter().take(5).map(String::as_str).collect();
+            let reason = if near.is_empty() {
+                "no mapped object has a function of that name".to_owned()
+            } else {
+                format!("no mapped object has a function of that name; near ones: {}", near.join(", "))
+            };
+            return Err(SessionError::MarkFunction { symbol: mark.symbol.clone(), reason });
+        }
+        Ok(())
+    }
+
+    /// What is probed, in a phrase.
+    pub(super) fn summary(&self) -> String {
+        format!("{} functions in {}", self.functions, self.allocators.join(", "))
+    }
+
+    fn probe(&mut self, kernel: &mut Kernel, modules: &Modules, module: &Arc<Module>) -> Result<(), SessionError> {
+        let Some(file) = module.file.as_deref() else { return Ok(()) };
+        let Ok(object) = read_object(file) else {
+            tracing::warn!("{}: can't be read, so it is not probed", module.path.display());
+            return Ok(());
+        };
+        let probed = ProbedFile { file, path: &module.path, pid: self.pid };
+        self.is_go |= sites::is_go(&object);
+        let hook = sites::find_function(&object, LINKER_HOOK);
+        if let Ok(hook) = &hook {
+            kernel.attach_linker(probed, hook.site.offset, LINKER_HOOK)?;
+        }
+        self.probe_allocator(kernel, probed, &object)?;
+        self.probe_mark(kernel, probed, module, &object)?;
+        let shims = unwind::shim_steps(&object).into_iter();
+        kernel.add_shims(shims.filter_map(|(address, step)| {
+            modules.address_of(module.id, address).map(|address| (address, step))
+        }))?;
+        Ok(())
+    }
+
+    fn probe_allocator(
+        &mut self,
+        kernel: &mut Kernel,
+        probed: ProbedFile<'_>,
+        object: &[u8],
+    ) -> Result<(), SessionError> {
+        let allocator = match sites::allocator_sites(object) {
+            Ok(allocator) => allocator,
+            Err(error) => {
+                tracing::debug!("{}: {error}", probed.path.display());
+                return Ok(());
+            }
+        };
+        for function in &allocator.functions {
+            kernel.attach_function(probed, function.role, function.site.offset, &function.name)?;
+            tracing::debug!(
+                "probing {} in {} at +{} ({}), {}",
+                function.name,
+                probed.path.display(),
+                function.site.skip,
+                function.site.instruction,
+                if function.site.emulated { "emulated" } else { "single-step" },
+            );
+        }
+        for note in &allocator.notes {
+            tracing::warn!("{}: {note}", probed.path.display());
+        }
+        if !allocator.functions.is_empty() {
+            self.functions += allocator.functions.len();
+            self.allocators.push(file_name(probed.path));
+        }
+        Ok(())
+    }
+
+    fn probe_mark(
+        &mut self,
+        kernel: &mut Kernel,
+        probed: ProbedFile<'_>,
+        module: &Module,
+        object: &[u8],
+    ) -> Result<(), SessionError> {
+        let Some(mark) = &self.mark else { return Ok(()) };
+        if mark.object.as_deref().is_some_and(|wanted| !is_named(&module.path, wanted)) {
+            return Ok(());
+        }
+        match sites::find_function(object, &mark.symbol) {
+            Ok(found) => {
+                kernel.attach_mark(probed, found.site.offset, &found.name)?;
+                tracing::debug!("marking at {} in {}", found.name, module.path.display());
+                self.marked.insert((module.id, found.site.offset));
+            }
+            Err(FindError::Unknown { near, .. }) => self.near.extend(near),
+            Err(error @ FindError::Ambiguous { .. }) => {
+                let reason = error.to_string();
+                return Err(SessionError::MarkFunction { symbol: mark.symbol.clone(), reason });
+            }
+            Err(error) => tracing::debug!("{}: {error}", module.path.display()),
+        }
+        Ok(())
+    }
+}
+
+/// Whether an object goes by the name that `--mark-fn f@NAME` gives: its path, or the last part of it.
+fn is_named(path: &Path, wanted: &str) -> bool {
+    path == Path::new(wanted) || path.file_name().is_some_and(|name| name == wanted)
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}

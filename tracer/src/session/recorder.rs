@@ -1,0 +1,194 @@
+//! From the kernel's maps to the ledger: stacks are normalised while their process lives, finished epochs
+//! are booked as iterations.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use rustix::time::{ClockId, clock_gettime};
+use tracer_common::{Epoch, Space, Trigger};
+
+use super::{SessionError, prober::Prober};
+use crate::{
+    bpf::{Event, FinishedEpoch, Kernel, NewStack, UserMark},
+    ledger::{EpochRecord, Ledger, MarkTrigger, Plan, StackKey},
+    target::{Location, Modules, Process},
+    units::Addr,
+};
+
+/// Looking at the mappings again costs the target a lock; an address that nothing explains must not make
+/// us do it for every stack.
+const REFRESH_PAUSE: Duration = Duration::from_millis(20);
+
+/// Everything that a run accumulates.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    pub(super) kernel: Kernel,
+    pub(super) process: Process,
+    pub(super) modules: Modules,
+    pub(super) prober: Prober,
+    pub(super) ledger: Ledger,
+    /// Every stack seen, innermost frame first.
+    pub(super) stacks: HashMap<StackKey, Vec<Location>>,
+    /// Which iteration (from 1) each drained epoch belongs to.
+    pub(super) iteration_of: Vec<u32>,
+    pub(super) malformed_events: u64,
+    pending: Pending,
+    iterations: u32,
+    refreshed: Instant,
+}
+
+/// The part of an iteration that came before an `execve`.
+#[derive(Debug, Default)]
+struct Pending {
+    start_ns: u64,
+    peak_bytes: u64,
+    rows: Vec<(StackKey, tracer_common::RowCounts)>,
+    exec: Option<Space>,
+    spaces: u32,
+}
+
+impl Recorder {
+    /// Begins to record. The probes are set.
+    ///
+    /// # Errors
+    ///
+    /// Where the kernel side does not answer.
+    pub(super) fn start(
+        mut kernel: Kernel,
+        process: Process,
+        modules: Modules,
+        prober: Prober,
+        warmup: usize,
+    ) -> Result<Self, SessionError> {
+        let ledger = Ledger::new(Plan { warmup, rss_at_start: process.rss() });
+        let pending = Pending { start_ns: now_ns(), ..Pending::default() };
+        kernel.start()?;
+        Ok(Self {
+            kernel,
+            process,
+            modules,
+            prober,
+            ledger,
+            stacks: HashMap::new(),
+            iteration_of: Vec::new(),
+            malformed_events: 0,
+            pending,
+            iterations: 0,
+            refreshed: Instant::now(),
+        })
+    }
+
+    /// Takes in everything that the kernel side has to tell.
+    ///
+    /// # Errors
+    ///
+    /// Where a map can't be read, or a new allocator of the target can't be probed.
+    pub(super) fn catch_up(&mut self) -> Result<(), SessionError> {
+        while let Some(event) = self.kernel.next_event() {
+            match event {
+                Event::Stack(stack) => self.keep_stack(stack),
+                Event::Exec | Event::Objects => self.refresh()?,
+                Event::Mark => {}
+                Event::Malformed => self.malformed_events += 1,
+            }
+        }
+        let rss = self.process.rss().unwrap_or(0);
+        for epoch in self.kernel.drain()? {
+            self.book(epoch, rss);
+        }
+        Ok(())
+    }
+
+    /// Iterations that count: those after the warm-up that a mark ended.
+    pub(super) fn measured(&self) -> u64 {
+        self.ledger.measured()
+    }
+
+    /// Whether the baseline stands.
+    pub(super) fn warmed_up(&self) -> bool {
+        !self.ledger.in_warmup()
+    }
+
+    /// Whether events are still recorded.
+    pub(super) fn is_recording(&self) -> bool {
+        self.kernel.is_recording()
+    }
+
+    /// Stops recording and books the rest. With a mark, the run's last iteration is a whole one.
+    ///
+    /// # Errors
+    ///
+    /// Where the kernel side does not answer.
+    pub(super) fn stop(&mut self, mark: UserMark) -> Result<(), SessionError> {
+        self.kernel.stop(mark)?;
+        self.catch_up()
+    }
+
+    fn book(&mut self, epoch: FinishedEpoch, rss_bytes: u64) {
+        let pending = &mut self.pending;
+        let rows = epoch.rows.into_iter().map(|(space, stack, counts)| (StackKey { space, stack }, counts));
+        pending.rows.extend(rows);
+        pending.peak_bytes = pending.peak_bytes.max(epoch.peak_bytes);
+        debug_assert_eq!(epoch.epoch, Epoch(self.iteration_of.len() as u32));
+        self.iteration_of.push(self.iterations + 1);
+        if epoch.trigger == Some(Trigger::Exec) {
+            pending.spaces += 1;
+            pending.exec = Some(Space(pending.spaces));
+            return;
+        }
+        let trigger = epoch.trigger.map_or(MarkTrigger::End, MarkTrigger::from);
+        let spaces = pending.spaces;
+        let pending = std::mem::replace(
+            pending,
+            Pending { start_ns: epoch.end_ns, spaces, ..Pending::default() },
+        );
+        self.iterations += 1;
+        self.ledger.push(EpochRecord {
+            trigger,
+            label: None,
+            partial: trigger == MarkTrigger::End,
+            start_ns: pending.start_ns,
+            end_ns: epoch.end_ns,
+            peak_bytes: pending.peak_bytes,
+            rss_bytes,
+            rows: pending.rows,
+            exec: pending.exec,
+        });
+    }
+
+    fn keep_stack(&mut self, stack: NewStack) {
+        let frames = stack.frames.iter().map(|&address| self.locate(Addr(address))).collect();
+        self.stacks.insert(StackKey { space: stack.space, stack: stack.stack }, frames);
+    }
+
+    /// Where an address lies; the mappings are read again if they don't have it.
+    fn locate(&mut self, address: Addr) -> Location {
+        if let Some(location) = self.modules.find(address) {
+            return location;
+        }
+        if self.refreshed.elapsed() >= REFRESH_PAUSE
+            && self.refresh().is_ok()
+            && let Some(location) = self.modules.find(address)
+        {
+            return location;
+        }
+        Location::Unmapped(address.0)
+    }
+
+    fn refresh(&mut self) -> Result<(), SessionError> {
+        self.refreshed = Instant::now();
+        match self.prober.refresh(&mut self.kernel, &mut self.modules) {
+            // It ended, and what it had mapped is as we saw it last.
+            Err(SessionError::Target(_)) => Ok(()),
+            other => other,
+        }
+    }
+}
+
+/// The clock that the kernel side uses.
+fn now_ns() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}

@@ -1,0 +1,91 @@
+//! Why a process can't be traced, and what to do about it.
+
+use std::{io, path::PathBuf};
+
+use thiserror::Error;
+
+use crate::units::Pid;
+
+/// An error about the target.
+#[derive(Debug, Error)]
+pub enum TargetError {
+    /// There is no such process.
+    #[error("no process {pid}; it may have ended: check with `ps -p {pid}`")]
+    Gone {
+        /// What was asked for.
+        pid: Pid,
+    },
+    /// It has no program of its own.
+    #[error("process {pid} is a kernel thread or a zombie and has no memory of its own to trace")]
+    NoProgram {
+        /// What was asked for.
+        pid: Pid,
+    },
+    /// A thread that is not its process's first.
+    #[error("{pid} is a thread of process {process}; use --pid {process}")]
+    Thread {
+        /// What was asked for.
+        pid: Pid,
+        /// The process that it belongs to.
+        process: Pid,
+    },
+    /// We must not look at it.
+    #[error("process {pid} may not be inspected; run memtrace as root")]
+    Permission {
+        /// What was asked for.
+        pid: Pid,
+    },
+    /// Tracing ourselves would feed on itself.
+    #[error("process {pid} is this memtrace itself, which can't be traced; name another process")]
+    Ourselves {
+        /// What was asked for.
+        pid: Pid,
+    },
+    /// Not a 64-bit x86 program.
+    #[error("{} is not a 64-bit x86 program; memtrace can trace no other kind yet", path.display())]
+    NotX86_64 {
+        /// The program.
+        path: PathBuf,
+    },
+    /// The command does not exist.
+    #[error("{}: command not found", command.display())]
+    CommandNotFound {
+        /// What was asked for.
+        command: PathBuf,
+    },
+    /// The command can't be run.
+    #[error("{}: can't be executed: {source}", command.display())]
+    CommandNotExecutable {
+        /// What was asked for.
+        command: PathBuf,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// Something about a process failed that has no reason to.
+    #[error("process {pid}: {action} failed")]
+    Io {
+        /// Whose.
+        pid: Pid,
+        /// What was tried.
+        action: &'static str,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// The user that `sudo` names is not known.
+    #[error("the user that called sudo can't be looked up; use --as-root to run the command as root")]
+    UnknownUser,
+}
+
+impl TargetError {
+    /// Wraps what `/proc` or a system call answered about `pid`.
+    pub(super) fn io(pid: Pid, action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| match source.kind() {
+            io::ErrorKind::NotFound => Self::Gone { pid },
+            _ if source.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => Self::Gone { pid },
+            io::ErrorKind::PermissionDenied => Self::Permission { pid },
+            _ => Self::Io { pid, action, source },
+        }
+    }
+}

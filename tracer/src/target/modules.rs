@@ -1,0 +1,157 @@
+//! The objects that a process has mapped, now and before.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use procfs::process::{MMPermissions, MMapPath, MemoryMap};
+
+use super::{Location, Module, ModuleId, TargetError, elf};
+use crate::units::{Addr, ElfAddr, FileOffset, Pid};
+
+/// A stretch of code in the process's address space.
+#[derive(Clone, Copy, Debug)]
+struct Range {
+    start: u64,
+    end: u64,
+    module: ModuleId,
+    /// The address of `start` by the module's own headers.
+    elf_start: ElfAddr,
+}
+
+/// All objects seen so far. Modules are never forgotten; ranges are those of the last [`Modules::refresh`].
+#[derive(Debug, Default)]
+pub struct Modules {
+    modules: Vec<Arc<Module>>,
+    by_inode: HashMap<Inode, ModuleId>,
+    segments: HashMap<ModuleId, Vec<elf::CodeSegment>>,
+    ranges: Vec<Range>,
+}
+
+/// Device and number; for what has no file, the name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Inode {
+    File(u64, u64),
+    Special(PathBuf),
+}
+
+impl Modules {
+    /// Reads the process's mappings. Returns the modules that are new.
+    ///
+    /// # Errors
+    ///
+    /// Where the process has ended, or may not be read.
+    pub fn refresh(&mut self, pid: Pid) -> Result<Vec<Arc<Module>>, TargetError> {
+        let known = self.modules.len();
+        let maps = procfs::process::Process::new(pid.0.cast_signed())
+            .and_then(|process| process.maps())
+            .map_err(|error| proc_error(pid, error))?;
+        let mut ranges = Vec::new();
+        for map in maps.iter().filter(|map| map.perms.contains(MMPermissions::EXECUTE)) {
+            if let Some(range) = self.range(pid, map) {
+                ranges.push(range);
+            }
+        }
+        // A process that is ending has no mappings any more: what we know is better than that.
+        if !ranges.is_empty() {
+            ranges.sort_by_key(|range| range.start);
+            self.ranges = ranges;
+        }
+        Ok(self.modules[known..].to_vec())
+    }
+
+    /// Every module, indexed by its id.
+    pub fn all(&self) -> &[Arc<Module>] {
+        &self.modules
+    }
+
+    /// The module and its own address for an address of the process; `None` where nothing known is mapped.
+    pub fn find(&self, address: Addr) -> Option<Location> {
+        let after = self.ranges.partition_point(|range| range.start <= address.0);
+        let range = self.ranges[..after].last().filter(|range| address.0 < range.end)?;
+        let elf = ElfAddr(range.elf_start.0.wrapping_add(address.0 - range.start));
+        Some(Location::InModule(range.module, elf))
+    }
+
+    /// Where a module's own address lies in the process, if it is mapped now.
+    pub fn address_of(&self, module: ModuleId, address: ElfAddr) -> Option<Addr> {
+        self.ranges.iter().filter(|range| range.module == module).find_map(|range| {
+            let offset = address.0.checked_sub(range.elf_start.0)?;
+            (offset < range.end - range.start).then_some(Addr(range.start + offset))
+        })
+    }
+
+    fn range(&mut self, pid: Pid, map: &MemoryMap) -> Option<Range> {
+        let (start, end) = map.address;
+        let module = match &map.pathname {
+            MMapPath::Path(path) => self.file_module(pid, map, path)?,
+            MMapPath::Vdso => self.special_module("[vdso]"),
+            _ => return None,
+        };
+        let offset = FileOffset(map.offset);
+        let elf_start = match self.segments.get(&module) {
+            Some(segments) => segments.iter().find_map(|segment| segment.address_of(offset))?,
+            None => ElfAddr(0),
+        };
+        Some(Range { start, end, module, elf_start })
+    }
+
+    fn file_module(&mut self, pid: Pid, map: &MemoryMap, path: &Path) -> Option<ModuleId> {
+        let file = open_mapped(pid, map, path)?;
+        let metadata = file.metadata().ok()?;
+        let inode = Inode::File(metadata.dev(), metadata.ino());
+        if let Some(&id) = self.by_inode.get(&inode) {
+            return Some(id);
+        }
+        let segments = elf::code_segments(&file);
+        let id = self.add(inode, without_deleted(path), Some(Arc::new(file)));
+        self.segments.insert(id, segments);
+        Some(id)
+    }
+
+    fn special_module(&mut self, name: &str) -> ModuleId {
+        let inode = Inode::Special(PathBuf::from(name));
+        match self.by_inode.get(&inode) {
+            Some(&id) => id,
+            None => self.add(inode, PathBuf::from(name), None),
+        }
+    }
+
+    fn add(&mut self, inode: Inode, path: PathBuf, file: Option<Arc<File>>) -> ModuleId {
+        let id = ModuleId(self.modules.len() as u32);
+        self.modules.push(Arc::new(Module { id, path, file }));
+        self.by_inode.insert(inode, id);
+        id
+    }
+}
+
+/// Opens what is mapped: through the mapping itself, which also works for deleted files and in other mount
+/// namespaces; where that is not allowed, by the path under the process's root, if the inode is the same.
+fn open_mapped(pid: Pid, map: &MemoryMap, path: &Path) -> Option<File> {
+    let (start, end) = map.address;
+    if let Ok(file) = File::open(format!("/proc/{pid}/map_files/{start:x}-{end:x}")) {
+        return Some(file);
+    }
+    let relative = path.strip_prefix("/").ok()?;
+    let file = File::open(Path::new(&format!("/proc/{pid}/root")).join(relative)).ok()?;
+    (file.metadata().ok()?.ino() == map.inode).then_some(file)
+}
+
+/// The kernel appends this to the name of an unlinked file.
+fn without_deleted(path: &Path) -> PathBuf {
+    let bytes = path.as_os_str().as_bytes();
+    let bytes = bytes.strip_suffix(b" (deleted)").unwrap_or(bytes);
+    PathBuf::from(std::ffi::OsStr::from_bytes(bytes))
+}
+
+fn proc_error(pid: Pid, error: procfs::ProcError) -> TargetError {
+    match error {
+        procfs::ProcError::NotFound(_) => TargetError::Gone { pid },
+        procfs::ProcError::PermissionDenied(_) => TargetError::Permission { pid },
+        other => TargetError::io(pid, "reading its mappings")(std::io::Error::other(other)),
+    }
+}
