@@ -1,2 +1,49 @@
-//! `cargo xtask …`
-fn main() {}
+//! `cargo xtask …`: the commands that developers and CI use. Each is a file; this one only
+//! dispatches.
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+mod apt;
+mod ci;
+mod demo;
+mod setup;
+mod test;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Builds, checks and shows memtrace")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what the eBPF program needs to be built, by whichever way works here
+    Setup,
+    /// Build the eBPF object and print its path (`cargo build` does this by itself)
+    BuildEbpf,
+    /// Build everything and run every test; needs root
+    Test {
+        /// Passed on to `cargo test --workspace`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARG")]
+        cargo_arguments: Vec<String>,
+    },
+    /// Trace a small server with a planted leak; needs root
+    Demo,
+    /// What CI does: formatting, lints, licences, tests
+    Ci,
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().command {
+        Task::Setup => setup::run_and_tell(),
+        Task::BuildEbpf => {
+            println!("{}", xtask::ebpf::build()?.display());
+            Ok(())
+        }
+        Task::Test { cargo_arguments } => test::run_all(&cargo_arguments),
+        Task::Demo => demo::show(),
+        Task::Ci => ci::run_all(),
+    }
+}

@@ -1,0 +1,164 @@
+//! The allocation functions: their names, and how their arguments are read.
+//!
+//! Only C functions, which never throw: a C++ exception through a return-probed function aborts the
+//! target. That leaves out `operator new` and mimalloc's `mi_new`.
+
+use iced_x86::Register::{self, RDI, RDX, RSI};
+use tracer_common::CallKind;
+
+/// What a call does, and which argument means what. Arguments are numbered from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// `malloc`, `valloc`, `pvalloc`: argument 0 is the size.
+    Malloc,
+    /// `calloc`: argument 0 times argument 1.
+    Calloc,
+    /// `aligned_alloc`, `memalign`: argument 1 is the size.
+    Aligned,
+    /// `realloc`: argument 0 is the old block, argument 1 the size.
+    Realloc,
+    /// `reallocarray`: argument 0 is the old block, argument 1 times argument 2 the size.
+    Reallocarray,
+    /// `posix_memalign`: the block is stored through argument 0, argument 2 is the size.
+    PosixMemalign,
+    /// `free`: argument 0 is the block. No return probe.
+    Free,
+}
+
+impl Role {
+    /// The argument registers that the probe reads (System V x86-64).
+    pub const fn registers(self) -> &'static [Register] {
+        match self {
+            Self::Malloc | Self::Free => &[RDI],
+            Self::Calloc | Self::Realloc => &[RDI, RSI],
+            Self::Aligned => &[RSI],
+            Self::Reallocarray => &[RDI, RSI, RDX],
+            Self::PosixMemalign => &[RDI, RDX],
+        }
+    }
+
+    /// How the result is read at the return probe; `None` where there is no return probe.
+    pub const fn call_kind(self) -> Option<CallKind> {
+        match self {
+            Self::Malloc | Self::Calloc | Self::Aligned => Some(CallKind::Allocate),
+            Self::Realloc | Self::Reallocarray => Some(CallKind::Reallocate),
+            Self::PosixMemalign => Some(CallKind::StoreThrough),
+            Self::Free => None,
+        }
+    }
+}
+
+/// Functions that belong together: what one of a family hands out, only the same family takes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// The plain C names, also jemalloc's own (`mallocx` …) when it is built without a prefix.
+    C,
+    /// `__libc_malloc` …: glibc's and musl's second names.
+    Libc,
+    /// `je_malloc` …
+    Jemalloc,
+    /// `_rjem_malloc` …: jemalloc as Rust's `tikv-jemallocator` builds it.
+    RustJemalloc,
+    /// `tc_malloc` …
+    Tcmalloc,
+    /// `mi_malloc` …
+    Mimalloc,
+}
+
+const PREFIXES: [(&str, Family); 5] = [
+    ("__libc_", Family::Libc),
+    ("_rjem_", Family::RustJemalloc),
+    ("je_", Family::Jemalloc),
+    ("tc_", Family::Tcmalloc),
+    ("mi_", Family::Mimalloc),
+];
+
+/// Names that any family may have.
+const COMMON: [(&str, Role); 13] = [
+    ("malloc", Role::Malloc),
+    ("calloc", Role::Calloc),
+    ("realloc", Role::Realloc),
+    ("reallocarray", Role::Reallocarray),
+    ("posix_memalign", Role::PosixMemalign),
+    ("aligned_alloc", Role::Aligned),
+    ("memalign", Role::Aligned),
+    ("valloc", Role::Malloc),
+    ("pvalloc", Role::Malloc),
+    ("free", Role::Free),
+    ("cfree", Role::Free),
+    ("free_sized", Role::Free),
+    ("free_aligned_sized", Role::Free),
+];
+
+/// jemalloc's non-standard interface; Rust programs free nearly everything through `sdallocx`.
+const JEMALLOC: [(&str, Role); 4] = [
+    ("mallocx", Role::Malloc),
+    ("rallocx", Role::Realloc),
+    ("dallocx", Role::Free),
+    ("sdallocx", Role::Free),
+];
+
+/// mimalloc's own; its Rust crate uses the aligned ones throughout, with the size before the alignment.
+const MIMALLOC: [(&str, Role); 13] = [
+    ("malloc_small", Role::Malloc),
+    ("malloc_aligned", Role::Malloc),
+    ("zalloc", Role::Malloc),
+    ("zalloc_small", Role::Malloc),
+    ("zalloc_aligned", Role::Malloc),
+    ("mallocn", Role::Calloc),
+    ("calloc_aligned", Role::Calloc),
+    ("reallocn", Role::Reallocarray),
+    ("recalloc", Role::Reallocarray),
+    ("realloc_aligned", Role::Realloc),
+    ("free_size", Role::Free),
+    ("free_size_aligned", Role::Free),
+    ("free_aligned", Role::Free),
+];
+
+/// What the function called `symbol` does, if it is one of those that are probed.
+pub fn role_of(symbol: &str) -> Option<(Family, Role)> {
+    let prefixed =
+        PREFIXES.iter().find_map(|(prefix, family)| Some((*family, symbol.strip_prefix(prefix)?)));
+    let (family, name) = prefixed.unwrap_or((Family::C, symbol));
+    let extra: &[(&str, Role)] = match family {
+        Family::C | Family::Jemalloc | Family::RustJemalloc => &JEMALLOC,
+        Family::Mimalloc => &MIMALLOC,
+        Family::Libc | Family::Tcmalloc => &[],
+    };
+    let (_, role) = COMMON.iter().chain(extra).find(|(known, _)| *known == name)?;
+    Some((family, *role))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Family, Role, role_of};
+
+    #[test]
+    fn knows_the_families() {
+        assert_eq!(role_of("malloc"), Some((Family::C, Role::Malloc)));
+        assert_eq!(role_of("cfree"), Some((Family::C, Role::Free)));
+        assert_eq!(role_of("sdallocx"), Some((Family::C, Role::Free)));
+        assert_eq!(role_of("__libc_memalign"), Some((Family::Libc, Role::Aligned)));
+        assert_eq!(role_of("_rjem_sdallocx"), Some((Family::RustJemalloc, Role::Free)));
+        assert_eq!(role_of("je_mallocx"), Some((Family::Jemalloc, Role::Malloc)));
+        assert_eq!(role_of("tc_free_sized"), Some((Family::Tcmalloc, Role::Free)));
+        assert_eq!(role_of("mi_realloc_aligned"), Some((Family::Mimalloc, Role::Realloc)));
+    }
+
+    #[test]
+    fn takes_no_lookalike() {
+        for name in ["", "mallocate", "je_", "mi_new", "__libc_freeres", "tc_new", "malloc_aligned"]
+        {
+            assert_eq!(role_of(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn only_frees_go_without_a_return_probe() {
+        for role in [Role::Malloc, Role::Calloc, Role::Aligned, Role::Realloc, Role::PosixMemalign]
+        {
+            assert!(role.call_kind().is_some());
+        }
+        assert_eq!(Role::Free.call_kind(), None);
+    }
+}

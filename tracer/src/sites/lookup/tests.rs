@@ -1,0 +1,71 @@
+//! Names as people type them, on a program compiled on the spot.
+
+use super::find_function;
+use crate::{
+    sites::{
+        FindError,
+        testing::{compiled, libc},
+    },
+    units::ElfAddr,
+};
+
+const SOURCE: &str = "
+    namespace ns {
+        struct Klass { int method(int x) const; static int twice(int x); static int twice(long x); };
+        int Klass::method(int x) const { return x + 1; }
+        int Klass::twice(int x) { return 2 * x; }
+        int Klass::twice(long x) { return 3 * (int)x; }
+        void handle_request(int) {}
+    }
+    extern \"C\" void plain() {}
+    extern \"C\" void also_plain() __attribute__((alias(\"plain\")));
+    int main() { return 0; }
+";
+
+fn program() -> Option<Vec<u8>> {
+    compiled("g++", "names.cc", SOURCE, &["-O1"])
+}
+
+fn address(object: &[u8], name: &str) -> ElfAddr {
+    find_function(object, name).expect("the program defines it").address
+}
+
+#[test]
+fn finds_by_symbol_and_by_path() {
+    let Some(program) = program() else { return };
+    assert_eq!(address(&program, "plain"), address(&program, "also_plain"));
+    let by_path = find_function(&program, "ns::handle_request").expect("it is there");
+    assert_eq!(by_path.name, "ns::handle_request");
+    assert_eq!(by_path.address, address(&program, "_ZN2ns14handle_requestEi"));
+    address(&program, "ns::Klass::method");
+}
+
+#[test]
+fn lists_what_an_ambiguous_name_may_mean() {
+    let Some(program) = program() else { return };
+    let error = find_function(&program, "ns::Klass::twice").expect_err("there are two");
+    let FindError::Ambiguous { candidates, .. } = &error else { panic!("{error}") };
+    let expected = [
+        "_ZN2ns5Klass5twiceEi [ns::Klass::twice(int)]",
+        "_ZN2ns5Klass5twiceEl [ns::Klass::twice(long)]",
+    ];
+    assert_eq!(candidates.as_slice(), expected);
+    address(&program, "_ZN2ns5Klass5twiceEl");
+}
+
+#[test]
+fn suggests_names_for_an_unknown_one() {
+    let Some(program) = program() else { return };
+    let error = find_function(&program, "handle_reqest").expect_err("a slip of the pen");
+    let FindError::Unknown { near, .. } = &error else { panic!("{error}") };
+    assert_eq!(near.first().map(String::as_str), Some("ns::handle_request"));
+    assert!(near.len() <= 5);
+    assert!(error.to_string().contains("similar names: ns::handle_request"), "{error}");
+}
+
+#[test]
+fn refuses_resolvers() {
+    let Some(libc) = libc() else { return };
+    let expected = FindError::Resolver { name: "strlen".to_owned() };
+    assert_eq!(find_function(&libc, "strlen"), Err(expected));
+}
