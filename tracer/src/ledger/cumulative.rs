@@ -1,0 +1,137 @@
+//! The ledger itself.
+
+use std::collections::BTreeMap;
+
+use tracer_common::Space;
+
+use super::{
+    Amount, Iteration, KEPT_ITERATIONS, Plan, StackKey, StackView, Totals, account::Account,
+    timeline::Timeline,
+};
+
+/// The cumulative truth per stack, over all iterations so far.
+///
+/// Growth runs from the baseline to the last mark; what followed the last mark is in the live figures
+/// only. The baseline is the start of the trace until warm-up has ended.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    pub(super) plan: Plan,
+    pub(super) stacks: BTreeMap<StackKey, Account>,
+    pub(super) timeline: Timeline,
+    /// Iterations pushed; the last one's number.
+    pub(super) pushed: u32,
+    pub(super) live: Amount,
+    pub(super) baseline: Baseline,
+    /// RSS at the last mark.
+    pub(super) mark_rss: Option<u64>,
+    /// Blocks of address spaces before this one are gone.
+    pub(super) oldest_space: Space,
+}
+
+/// Where growth counts from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Baseline {
+    pub(super) live: Amount,
+    pub(super) rss: Option<u64>,
+    /// Whether warm-up has ended; until then the baseline is the start of the trace.
+    pub(super) reached: bool,
+}
+
+/// RSS at both ends of the measured time, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RssChange {
+    /// At the baseline.
+    pub baseline_bytes: u64,
+    /// At the last mark; without marks, at the end.
+    pub last_bytes: u64,
+}
+
+impl Ledger {
+    /// Empty books.
+    pub fn new(plan: Plan) -> Self {
+        Self::keeping(plan, KEPT_ITERATIONS)
+    }
+
+    pub(super) fn keeping(plan: Plan, limit: usize) -> Self {
+        Self {
+            plan,
+            stacks: BTreeMap::new(),
+            timeline: Timeline::new(limit),
+            pushed: 0,
+            live: Amount::ZERO,
+            baseline: Baseline {
+                live: Amount::ZERO,
+                rss: plan.rss_at_start,
+                reached: plan.warmup == 0,
+            },
+            mark_rss: None,
+            oldest_space: Space(0),
+        }
+    }
+
+    /// The iterations, oldest first. Beyond [`KEPT_ITERATIONS`] neighbours are merged.
+    pub fn iterations(&self) -> &[Iteration] {
+        self.timeline.entries()
+    }
+
+    /// How many iterations growth and verdicts rest on.
+    pub fn measured(&self) -> u64 {
+        self.iterations().iter().filter(|i| i.measured()).map(|i| u64::from(i.merged)).sum()
+    }
+
+    /// Whether warm-up was asked for and has not ended, so that growth counts from the start of the trace.
+    pub fn in_warmup(&self) -> bool {
+        !self.baseline.reached
+    }
+
+    /// Every stack with something recorded, in order of its key.
+    pub fn stacks(&self) -> impl Iterator<Item = StackView<'_>> {
+        self.stacks.iter().map(|(&key, account)| StackView { key, account, ledger: self })
+    }
+
+    /// One stack.
+    pub fn stack(&self, key: StackKey) -> Option<StackView<'_>> {
+        self.stacks.get(&key).map(|account| StackView { key, account, ledger: self })
+    }
+
+    /// Live at the end of the last iteration, over all stacks.
+    pub fn live(&self) -> Amount {
+        self.live
+    }
+
+    /// Live at the baseline, over all stacks.
+    pub fn baseline(&self) -> Amount {
+        self.baseline.live
+    }
+
+    /// Growth from the baseline to the last mark.
+    pub fn totals(&self) -> Totals {
+        self.stacks().map(|stack| stack.growth()).collect()
+    }
+
+    /// Growth within the last iteration.
+    pub fn last_totals(&self) -> Totals {
+        self.stacks().map(|stack| stack.change()).collect()
+    }
+
+    /// RSS over the measured time; `None` where either end is not known.
+    pub fn rss(&self) -> Option<RssChange> {
+        Some(RssChange { baseline_bytes: self.baseline.rss?, last_bytes: self.mark_rss? })
+    }
+
+    /// Highest live bytes from the baseline to the end.
+    pub fn peak_bytes(&self) -> u64 {
+        let after = self.iterations().iter().filter(|i| !i.warmup).map(|i| i.peak_bytes).max();
+        after.or_else(|| self.iterations().iter().map(|i| i.peak_bytes).max()).unwrap_or(0)
+    }
+
+    /// The number of the last iteration, 0 before the first.
+    pub(super) fn pushed(&self) -> u32 {
+        self.pushed
+    }
+
+    /// Whether the last entry is what followed the last mark.
+    pub(super) fn ends_partial(&self) -> bool {
+        self.iterations().last().is_some_and(|last| last.partial)
+    }
+}

@@ -1,0 +1,72 @@
+//! What goes into the books.
+
+use serde::Serialize;
+use tracer_common::{RowCounts, Space, Trigger};
+
+use super::StackKey;
+
+/// What made the mark that ended an iteration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MarkTrigger {
+    /// The clock, `--interval`.
+    Interval,
+    /// An entry of `--mark-fn`'s function.
+    MarkFn,
+    /// The USDT probe `memtrace:iteration`.
+    Usdt,
+    /// `snapshot` on `--control`'s fifo.
+    Control,
+    /// SIGUSR2 to memtrace.
+    Signal,
+    /// Enter on the terminal.
+    Key,
+    /// The end of one of `--runs`.
+    Run,
+    /// No mark: the trace ended.
+    End,
+}
+
+impl From<Trigger> for MarkTrigger {
+    /// An epoch that nobody ended (`Trigger::None`) was ended by the end of the trace.
+    fn from(trigger: Trigger) -> Self {
+        match trigger {
+            Trigger::Interval => Self::Interval,
+            Trigger::MarkFn => Self::MarkFn,
+            Trigger::None | Trigger::End => Self::End,
+        }
+    }
+}
+
+/// What is known before the first epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// How many iterations only form the baseline.
+    pub warmup: usize,
+    /// The target's RSS when the trace began, in bytes, if it could be read.
+    pub rss_at_start: Option<u64>,
+}
+
+/// A finished epoch: what happened from one mark to the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EpochRecord {
+    /// What made the mark that ended it.
+    pub trigger: MarkTrigger,
+    /// The name that the mark's maker gave it.
+    pub label: Option<String>,
+    /// Whether it is what follows the last mark. The first epoch never is.
+    pub partial: bool,
+    /// `CLOCK_MONOTONIC` at its start, in ns.
+    pub start_ns: u64,
+    /// `CLOCK_MONOTONIC` at its end, in ns.
+    pub end_ns: u64,
+    /// Highest live bytes that the kernel side saw.
+    pub peak_bytes: u64,
+    /// The target's RSS at its end, in bytes; 0 where it could not be read.
+    pub rss_bytes: u64,
+    /// What happened to the blocks of each stack, in any order.
+    pub rows: Vec<(StackKey, RowCounts)>,
+    /// The address space that an `execve` in this epoch began: the blocks of all older ones went with
+    /// their image. What has no stack goes by the space of its [`StackKey`] too.
+    pub exec: Option<Space>,
+}
