@@ -60,8 +60,9 @@ pub(super) struct Elf {
     pub(super) has_debug_info: bool,
     /// Whether there is a `.symtab` beside the dynamic symbols.
     pub(super) has_symtab: bool,
-    /// Where the headers of sections that refer to other files have their name.
-    pub(super) links: Vec<u64>,
+    /// Where the headers of sections are that blazesym must not find: those that refer to other files, and
+    /// the unused ones, which it would decompress.
+    pub(super) hidden: Vec<u64>,
     /// The GNU build id.
     pub(super) build_id: Option<Vec<u8>>,
     /// Name and CRC-32 of `.gnu_debuglink`.
@@ -120,11 +121,12 @@ impl Elf {
             elf::SHT_DYNSYM | elf::SHT_STRTAB | elf::SHT_SYMTAB_SHNDX => self.symbols.push(part),
             elf::SHT_NOTE if part.size <= MAX_NOTES => self.note(section, endian, data),
             _ if is_link(name) => {
-                self.links.push(header_at);
+                self.hidden.push(header_at);
                 if name == b".gnu_debuglink" && part.size <= MAX_NOTES {
                     self.debug_link = parse_link(section.data(endian, data)?, endian);
                 }
             }
+            _ if is_debug(name) && is_unused(name) => self.hidden.push(header_at),
             _ if is_debug(name) => {
                 self.has_debug_info |= name.ends_with(b"debug_info");
                 let claimed = match section.compression(endian, data)? {
@@ -161,8 +163,12 @@ fn is_link(name: &[u8]) -> bool {
 }
 
 fn is_debug(name: &[u8]) -> bool {
-    let rest = name.strip_prefix(b".debug_").or(name.strip_prefix(b".zdebug_"));
-    rest.is_some_and(|rest| !UNUSED.contains(&rest))
+    name.starts_with(b".debug_") || name.starts_with(b".zdebug_")
+}
+
+fn is_unused(name: &[u8]) -> bool {
+    let kind = name.strip_prefix(b".debug_").or(name.strip_prefix(b".zdebug_"));
+    kind.is_some_and(|kind| UNUSED.contains(&kind))
 }
 
 /// A file name, zero bytes up to a multiple of four, the CRC-32.

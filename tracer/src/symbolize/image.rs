@@ -47,8 +47,8 @@ impl Image {
         for part in elf.symbols.iter().chain(debug) {
             copy_part(&mut from, &mut to, *part)?;
         }
-        for link in &elf.links {
-            to.seek(SeekFrom::Start(*link))?;
+        for header in &elf.hidden {
+            to.seek(SeekFrom::Start(*header))?;
             to.write_all(&[0; 4])?; // sh_name, the first field: the empty name
         }
         Ok(Self { file: to, has_debug })

@@ -95,10 +95,23 @@ impl Object {
 fn merge(debug: Option<Resolved>, symbol: Option<Resolved>) -> Option<Resolved> {
     match (debug, symbol) {
         (Some(debug), Some(symbol)) => Some(Resolved {
-            function: debug.function.or(symbol.function),
+            function: fuller(debug.function, symbol.function),
             start: symbol.start,
             ..debug
         }),
+        (debug, symbol) => debug.or(symbol),
+    }
+}
+
+/// The name in DWARF, unless it is bare (`raw`: gcc leaves the linkage name of a C++ function out where
+/// nothing else can refer to it) and the symbol's is whole (`store::raw(int)`).
+fn fuller(debug: Option<String>, symbol: Option<String>) -> Option<String> {
+    match (debug, symbol) {
+        (Some(debug), Some(symbol)) => {
+            let whole = symbol.split(" [clone").next().unwrap_or_default();
+            let better = !debug.contains('(') && whole.contains(&format!("{debug}("));
+            Some(if better { whole.to_owned() } else { debug })
+        }
         (debug, symbol) => debug.or(symbol),
     }
 }

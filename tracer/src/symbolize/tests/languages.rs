@@ -55,7 +55,7 @@ fn cpp_is_demangled() {
     let source = "#include <cstdlib>\n\
         namespace store {\n\
         struct Cache { char *grow(int n); };\n\
-        static inline __attribute__((always_inline)) void *raw(int n) { return std::malloc(n); }\n\
+        inline __attribute__((always_inline)) void *raw(int n) { return std::malloc(n); }\n\
         __attribute__((noinline)) char *Cache::grow(int n) {\n\
         char *p = static_cast<char *>(raw(n + 1));\n\
         *p = 1; return p; } }\n\
@@ -70,7 +70,7 @@ fn cpp_is_demangled() {
                 Some("/app.cpp"),
                 Some(4),
                 Some(
-                    "static inline __attribute__((always_inline)) void *raw(int n) { return std::malloc(n); }"
+                    "inline __attribute__((always_inline)) void *raw(int n) { return std::malloc(n); }"
                 ),
                 true
             ),
@@ -83,6 +83,21 @@ fn cpp_is_demangled() {
             ),
         ]
     );
+}
+
+/// gcc gives such a function no linkage name in DWARF.
+#[test]
+fn a_static_cpp_function_has_its_whole_name() {
+    let source = "#include <cstdlib>\n\
+        namespace store {\n\
+        __attribute__((noinline)) static char *raw(int n) {\n\
+        char *p = static_cast<char *>(std::malloc(n)); *p = 1; return p; } }\n\
+        int main(int argc, char **) { return *store::raw(argc); }\n";
+    let program = Program::compile("c++", "app.cpp", source, &["-g", "-O2"]);
+    let (address, _) = program.first_call("3raw");
+    let frames = program.frames(address);
+    assert_eq!(frames[0].function.as_deref(), Some("store::raw(int)"));
+    assert_eq!(frames[0].line, Some(4));
 }
 
 #[test]
