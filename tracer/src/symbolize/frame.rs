@@ -22,13 +22,15 @@ pub struct Frame {
     pub module: String,
     /// Address by the object's own headers; the return address itself, not the call before it.
     pub address: u64,
-    /// Bytes from the function's first one; 0 without a function.
+    /// Bytes from the function's first one to `address`, or where the compiler split the function, from its
+    /// part's first one; 0 without a function, and for an inlined one.
     pub offset: u64,
-    /// Source file, as the debug information names it.
+    /// Source file, as the debug information names it, directory and all.
     pub file: Option<String>,
     /// Line of the call in `file`, from 1.
     pub line: Option<u32>,
-    /// The text of that line, trimmed, if the file could be read and still is what was compiled.
+    /// The text of that line, trimmed, at most 200 characters, if the file could be read. None if it was
+    /// changed after the object was written: then it may not be what was compiled.
     pub source: Option<String>,
     /// Whether the function was inlined here.
     pub inlined: bool,

@@ -1,0 +1,160 @@
+//! Whole stacks, in batches.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    path::Path,
+    sync::Arc,
+    time::SystemTime,
+};
+
+use super::{
+    frame::{Frame, Language},
+    object::Object,
+    resolver::{Place, Resolved},
+    root::SourceRoot,
+    source_lines::SourceLines,
+    text::{MAX_NAME, clean},
+};
+use crate::{
+    target::{Location, Module, ModuleId},
+    units::ElfAddr,
+};
+
+/// What stands for the module of an address that no mapping holds.
+const UNKNOWN: &str = "[unknown]";
+
+/// Most addresses whose frames are kept from call to call.
+const MAX_KNOWN: usize = 1 << 18;
+
+/// Turns return addresses into frames. Keeps what it has parsed and found, so a second look at the same
+/// module or address is cheap. Stays on one thread (`!Send`), as blazesym does.
+pub struct Symbolizer {
+    /// The target's root, then our own: where debug files are searched.
+    roots: Vec<SourceRoot>,
+    lines: SourceLines,
+    objects: HashMap<ModuleId, Object>,
+    known: HashMap<Location, Box<[Frame]>>,
+}
+
+impl Symbolizer {
+    /// Reads source lines and the target's debug files below `root`; without it no source text is given, and
+    /// debug files are taken from this machine's `/usr/lib/debug` alone.
+    pub fn new(root: Option<SourceRoot>) -> Self {
+        let ours = SourceRoot::at(Path::new("/"), 0).ok();
+        Self {
+            roots: root.iter().cloned().chain(ours).collect(),
+            lines: SourceLines::new(root),
+            objects: HashMap::new(),
+            known: HashMap::new(),
+        }
+    }
+
+    /// Symbolizes many stacks at once. `result[i]` belongs to `stacks[i]` and runs as it does, innermost
+    /// frame first; a function that was inlined comes before the one it was inlined into.
+    ///
+    /// Every location is taken for a return address: the call before it is looked up. `modules` is indexed by
+    /// [`ModuleId`]. Each address is looked up once, module by module. What cannot be found out is missing
+    /// in the frame; an object that cannot be read is logged once.
+    pub fn symbolize(
+        &mut self,
+        modules: &[Arc<Module>],
+        stacks: &[Vec<Location>],
+    ) -> Vec<Vec<Frame>> {
+        if self.known.len() > MAX_KNOWN {
+            self.known.clear();
+        }
+        self.look_up(modules, stacks);
+        let frames = |stack: &Vec<Location>| {
+            stack.iter().flat_map(|location| self.known[location].iter().cloned()).collect()
+        };
+        stacks.iter().map(frames).collect()
+    }
+
+    /// Makes every location of the stacks known.
+    fn look_up(&mut self, modules: &[Arc<Module>], stacks: &[Vec<Location>]) {
+        let mut wanted = BTreeMap::<ModuleId, BTreeSet<u64>>::new();
+        for location in stacks.iter().flatten() {
+            match location {
+                known if self.known.contains_key(known) => {}
+                Location::InModule(module, address) => {
+                    wanted.entry(*module).or_default().insert(address.0);
+                }
+                Location::Unmapped(address) => {
+                    self.known.insert(*location, [bare(UNKNOWN, *address)].into());
+                }
+            }
+        }
+        for (id, addresses) in wanted {
+            let addresses: Vec<u64> = addresses.into_iter().collect();
+            self.look_up_in(modules.get(id.0 as usize), id, &addresses);
+        }
+    }
+
+    fn look_up_in(&mut self, module: Option<&Arc<Module>>, id: ModuleId, addresses: &[u64]) {
+        let calls: Vec<u64> = addresses.iter().map(|address| address.saturating_sub(1)).collect();
+        let answers = match module {
+            Some(module) => {
+                let load = || Object::load(module, &self.roots);
+                self.objects.entry(id).or_insert_with(load).resolve(&calls)
+            }
+            None => vec![None; calls.len()],
+        };
+        let name = module.map_or(UNKNOWN.into(), |it| clean(&it.path.to_string_lossy(), MAX_NAME));
+        let built = module.and_then(|it| it.file.as_ref()?.metadata().ok()?.modified().ok());
+        for (address, answer) in addresses.iter().zip(answers) {
+            let frame = bare(&name, *address);
+            let frames = match answer {
+                Some(resolved) => expand(&frame, resolved, &mut self.lines, built),
+                None => [frame].into(),
+            };
+            self.known.insert(Location::InModule(id, ElfAddr(*address)), frames);
+        }
+    }
+}
+
+/// A frame of which only the place is known.
+fn bare(module: &str, address: u64) -> Frame {
+    Frame {
+        function: None,
+        module: module.to_owned(),
+        address,
+        offset: 0,
+        file: None,
+        line: None,
+        source: None,
+        inlined: false,
+        language: Language::Native,
+    }
+}
+
+/// The frames of one address, innermost first.
+fn expand(
+    bare: &Frame,
+    resolved: Resolved,
+    lines: &mut SourceLines,
+    built: Option<SystemTime>,
+) -> Box<[Frame]> {
+    let mut frame = |function: Option<String>, place: Option<Place>, inlined| {
+        let source = place.as_ref().and_then(|it| lines.get(&it.file, it.line?, built?));
+        let file = place.as_ref().map(|it| clean(&it.file.to_string_lossy(), MAX_NAME));
+        Frame {
+            function: function.map(|name| clean(&name, MAX_NAME)),
+            file: file.filter(|file| !file.is_empty()),
+            line: place.and_then(|it| it.line),
+            source,
+            inlined,
+            ..bare.clone()
+        }
+    };
+    let Resolved { function, start, place, inlined } = resolved;
+    let offset = if function.is_some() { bare.address.saturating_sub(start) } else { 0 };
+    let inner = inlined.into_iter().rev().map(|(function, place)| (function, place, true));
+    let mut frames: Box<[Frame]> = inner
+        .chain([(function, place, false)])
+        .map(|(function, place, inlined)| frame(function, place, inlined))
+        .collect();
+    if let Some(outermost) = frames.last_mut() {
+        outermost.offset = offset;
+    }
+    frames
+}
