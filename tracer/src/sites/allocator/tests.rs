@@ -83,6 +83,35 @@ fn leaves_out_the_dynamic_linker_and_other_libraries() {
 }
 
 #[test]
+fn leaves_out_an_old_dynamic_linker_with_a_malloc_of_its_own() {
+    let source = "
+        void *malloc(unsigned long n) { return 0; }
+        void free(void *p) {}
+        #ifdef LINKER
+        void *_dl_allocate_tls(void *p) { return p; }
+        #endif
+    ";
+    let flags = ["-shared", "-fPIC", "-fno-builtin"];
+    let Some(library) = compiled("gcc", "ld.c", source, &flags) else { return };
+    assert!(allocator_sites(&library).is_ok());
+    let flags = [&flags[..], &["-DLINKER"]].concat();
+    let Some(linker) = compiled("gcc", "ld.c", source, &flags) else { return };
+    assert!(matches!(allocator_sites(&linker), Err(SitesError::NoAllocator { .. })));
+}
+
+#[test]
+fn knows_go_by_its_sections() {
+    let source = "
+        __attribute__((section(\".gopclntab\"))) char table[8] = {1};
+        int main(void) { return table[0]; }
+    ";
+    let Some(program) = compiled("gcc", "go.c", source, &[]) else { return };
+    assert!(is_go(&program));
+    let error = allocator_sites(&program).expect_err("it defines none");
+    assert!(error.to_string().contains("Go program"), "{error}");
+}
+
+#[test]
 fn finds_allocators_that_only_the_symbol_table_tells_of() {
     for prefix in ["", "_rjem_", "mi_"] {
         let Some(program) = own(prefix, &[]) else { return };

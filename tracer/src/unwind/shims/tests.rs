@@ -44,25 +44,41 @@ fn describes_operator_new() {
 
 #[test]
 fn finds_the_frame_right_after_each_call() {
+    // Each comment is the offset of the instruction's end.
     let source = "
-        asm(\".globl strdup\\n.type strdup, @function\\nstrdup:\\n\"
-            \".cfi_startproc\\n\"
-            \"sub $24, %rsp\\n.cfi_def_cfa_offset 32\\n\"                            // 4 bytes
-            \"call malloc@PLT\\n\"                                                   // to 9
-            \"add $24, %rsp\\n.cfi_def_cfa_offset 8\\n\"                             // to 13
-            \"push %rbp\\n.cfi_def_cfa_offset 16\\n.cfi_offset %rbp, -16\\n\"        // to 14
-            \"call malloc@PLT\\n\"                                                   // to 19
-            \"mov %rsp, %rbp\\n.cfi_def_cfa_register %rbp\\n\"                       // to 22
-            \"call malloc@PLT\\n\"                                                   // to 27
-            \"pop %rbp\\n.cfi_restore %rbp\\n.cfi_def_cfa %rsp, 8\\n\"               // to 28
-            \"push %rbx\\n.cfi_def_cfa_offset 16\\n.cfi_offset %rbx, -16\\n\"        // to 29
-            \"call *%rax\\n\"                                                        // to 31
-            \"pop %rbx\\n.cfi_def_cfa_offset 8\\n\"
-            \"jmp malloc@PLT\\n\"
-            \".cfi_endproc\\n.size strdup, .-strdup\\n\");
+        .globl strdup
+        .type strdup, @function
+        strdup:
+        .cfi_startproc
+        sub $24, %rsp                   # 4
+        .cfi_def_cfa_offset 32
+        call malloc@PLT                 # 9
+        add $24, %rsp                   # 13
+        .cfi_def_cfa_offset 8
+        push %rbp                       # 14
+        .cfi_def_cfa_offset 16
+        .cfi_offset %rbp, -16
+        call malloc@PLT                 # 19: rbp is saved
+        mov %rsp, %rbp                  # 22
+        .cfi_def_cfa_register %rbp
+        call malloc@PLT                 # 27: and the frame hangs on it
+        pop %rbp                        # 28
+        .cfi_restore %rbp
+        .cfi_def_cfa %rsp, 8
+        push %rbx                       # 29
+        .cfi_def_cfa_offset 16
+        .cfi_offset %rbx, -16
+        call *%rax                      # 31
+        pop %rbx                        # 32
+        .cfi_def_cfa_offset 8
+        sub $8, %rsp                    # 36
+        .cfi_def_cfa_offset 16
+        call abort@PLT                  # 41: never returns, and the function ends here
+        .cfi_endproc
+        .size strdup, .-strdup
     ";
-    let Some(library) = compiled("gcc", "shim.c", source, &["-shared", "-fPIC"]) else { return };
-    assert_eq!(steps_near(&library, "strdup"), [(9, 32), (31, 16)]);
+    let Some(library) = compiled("gcc", "shim.s", source, &["-shared"]) else { return };
+    assert_eq!(steps_near(&library, "strdup"), [(9, 32), (31, 16), (41, 16)]);
 }
 
 #[test]
