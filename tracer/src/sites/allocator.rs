@@ -80,7 +80,7 @@ pub fn allocator_sites(object: &[u8]) -> Result<Allocator, SitesError> {
         let linked = complete_families(symbols::linked(&elf));
         named.extend(linked.into_iter().filter(|(family, ..)| !found.contains(family)));
     }
-    let allocator = collect(&elf, named);
+    let allocator = by_start(&elf, named);
     if allocator.functions.is_empty() {
         let go = has_go_sections(&elf);
         return Err(SitesError::NoAllocator { is_static: is_static(&elf), go });
@@ -103,7 +103,7 @@ fn complete_families(symbols: Vec<Symbol<'_>>) -> Vec<Named<'_>> {
 }
 
 /// One entry per file offset, however many symbols lead there.
-fn collect(elf: &Elf<'_>, named: Vec<Named<'_>>) -> Allocator {
+fn by_start(elf: &Elf<'_>, named: Vec<Named<'_>>) -> Allocator {
     let mut starts: BTreeMap<FileOffset, Vec<Named<'_>>> = BTreeMap::new();
     let mut notes = BTreeSet::new();
     for entry in named {
@@ -123,10 +123,15 @@ fn function(elf: &Elf<'_>, start: FileOffset, mut all: Vec<Named<'_>>) -> Option
     all.sort_by_key(|(family, _, symbol)| (*family, is_dated(symbol.name), symbol.name));
     let &(_, role, Symbol { name, address, .. }) = all.first()?;
     let size = all.iter().map(|(.., symbol)| symbol.size).max()?;
-    let site = find_site(elf.code(address, size)?, address, start, Needs::of_role(role));
+    let code = elf.code(address, size)?;
     let aliases: BTreeSet<&str> = all.iter().map(|(.., symbol)| symbol.name).collect();
     let aliases = aliases.into_iter().filter(|alias| *alias != name).map(str::to_owned).collect();
-    Some(FunctionSites { name: name.to_owned(), aliases, role, site })
+    Some(FunctionSites {
+        name: name.to_owned(),
+        aliases,
+        role,
+        site: find_site(code, address, start, Needs::of_role(role)),
+    })
 }
 
 /// Names that are kept for old programs only.

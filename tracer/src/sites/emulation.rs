@@ -9,15 +9,21 @@
 
 /// Whether every supported kernel emulates the instruction made of exactly these bytes.
 pub(super) fn is_emulated(instruction: &[u8]) -> bool {
-    matches!(
-        instruction,
-        [0x90]                                  // nop
-            | [0x50..=0x57]                     // push rax … rdi
-            | [0x41, 0x50..=0x57]               // push r8 … r15
-            | [0xeb | 0x70..=0x7f, _]           // jmp, jcc rel8
-            | [0xe9 | 0xe8, _, _, _, _]         // jmp, call rel32
-            | [0x0f, 0x80..=0x8f, _, _, _, _] // jcc rel32
-    )
+    is_nop_or_push(instruction) || is_branch(instruction)
+}
+
+fn is_nop_or_push(instruction: &[u8]) -> bool {
+    // nop, push rax … rdi · push r8 … r15
+    matches!(instruction, [0x90 | 0x50..=0x57] | [0x41, 0x50..=0x57])
+}
+
+fn is_branch(instruction: &[u8]) -> bool {
+    match instruction {
+        [opcode, _] => matches!(opcode, 0xeb | 0x70..=0x7f), // jmp, jcc rel8
+        [opcode, _, _, _, _] => matches!(opcode, 0xe9 | 0xe8), // jmp, call rel32
+        [0x0f, opcode, _, _, _, _] => matches!(opcode, 0x80..=0x8f), // jcc rel32
+        _ => false,
+    }
 }
 
 #[cfg(test)]

@@ -122,9 +122,16 @@ fn first_len(code: &[u8], address: ElfAddr) -> usize {
 
 fn text(code: &[u8], address: ElfAddr, skip: usize) -> String {
     let rest = code.get(skip..).unwrap_or_default();
-    let mut text = String::new();
     let address = ElfAddr(address.0.wrapping_add(skip as u64));
-    NasmFormatter::new().format(&decoder(rest, address).decode(), &mut text);
+    let mut formatter = NasmFormatter::new();
+    let options = formatter.options_mut();
+    options.set_hex_prefix("0x");
+    options.set_hex_suffix("");
+    options.set_uppercase_hex(false);
+    options.set_branch_leading_zeros(false);
+    options.set_show_branch_size(false);
+    let mut text = String::new();
+    formatter.format(&decoder(rest, address).decode(), &mut text);
     text
 }
 

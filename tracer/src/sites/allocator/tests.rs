@@ -14,14 +14,14 @@ use crate::sites::{
 /// A program whose `malloc` and `free` are its own, and exported or not as the flags have it.
 const OWN: &str = "
     static char heap[1 << 20]; static unsigned long used;
-    void *PREFIX(malloc)(unsigned long n) { void *p = heap + used; used += n; return p; }
-    void PREFIX(free)(void *p) { if (p) heap[0]++; }
-    int main(void) { PREFIX(free)(PREFIX(malloc)(10)); return 0; }
+    void *malloc(unsigned long n) { void *p = heap + used; used += n; return p; }
+    void free(void *p) { if (p) heap[0]++; }
+    int main(void) { free(malloc(10)); return 0; }
 ";
 
 fn own(prefix: &str, flags: &[&str]) -> Option<Vec<u8>> {
-    let prefix = format!("-DPREFIX(name)={prefix}##name");
-    let flags = [&["-O1", "-fno-builtin", prefix.as_str()], flags].concat();
+    let names = ["malloc", "free"].map(|name| format!("-D{name}={prefix}{name}"));
+    let flags = [&["-O1", "-fno-builtin", names[0].as_str(), names[1].as_str()], flags].concat();
     compiled("gcc", "own.c", OWN, &flags)
 }
 
@@ -83,6 +83,35 @@ fn leaves_out_the_dynamic_linker_and_other_libraries() {
 }
 
 #[test]
+fn leaves_out_an_old_dynamic_linker_with_a_malloc_of_its_own() {
+    let source = "
+        void *malloc(unsigned long n) { return 0; }
+        void free(void *p) {}
+        #ifdef LINKER
+        void *_dl_allocate_tls(void *p) { return p; }
+        #endif
+    ";
+    let flags = ["-shared", "-fPIC", "-fno-builtin"];
+    let Some(library) = compiled("gcc", "ld.c", source, &flags) else { return };
+    assert!(allocator_sites(&library).is_ok());
+    let flags = [&flags[..], &["-DLINKER"]].concat();
+    let Some(linker) = compiled("gcc", "ld.c", source, &flags) else { return };
+    assert!(matches!(allocator_sites(&linker), Err(SitesError::NoAllocator { .. })));
+}
+
+#[test]
+fn knows_go_by_its_sections() {
+    let source = "
+        __attribute__((section(\".gopclntab\"))) char table[8] = {1};
+        int main(void) { return table[0]; }
+    ";
+    let Some(program) = compiled("gcc", "go.c", source, &[]) else { return };
+    assert!(is_go(&program));
+    let error = allocator_sites(&program).expect_err("it defines none");
+    assert!(error.to_string().contains("Go program"), "{error}");
+}
+
+#[test]
 fn finds_allocators_that_only_the_symbol_table_tells_of() {
     for prefix in ["", "_rjem_", "mi_"] {
         let Some(program) = own(prefix, &[]) else { return };
@@ -90,7 +119,9 @@ fn finds_allocators_that_only_the_symbol_table_tells_of() {
         let names: Vec<&str> = allocator.functions.iter().map(|f| f.name.as_str()).collect();
         assert_eq!(names, [format!("{prefix}malloc"), format!("{prefix}free")]);
     }
-    let Some(stripped) = own("", &["-s", "-static"]) else { return };
+    let Some(stripped) = own("mine_", &["-s", "-static", "-nostartfiles", "-e", "main"]) else {
+        return;
+    };
     let error = allocator_sites(&stripped).expect_err("no symbols");
     assert_eq!(error, SitesError::NoAllocator { is_static: true, go: false });
     assert!(error.to_string().contains("static executable without symbols"), "{error}");
