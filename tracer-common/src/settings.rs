@@ -18,8 +18,8 @@ pub struct Control {
 pub struct ShimStep {
     /// The caller's stack pointer minus the shim's, in bytes; the return address lies 8 below it.
     pub cfa_offset: u32,
-    /// Padding, zero.
-    pub _pad: u32,
+    /// 1 while `rbp` still is the caller's, so that a frame-pointer walk may go on from there.
+    pub keeps_rbp: u32,
 }
 
 const _: () = assert!(size_of::<Control>() == 8);

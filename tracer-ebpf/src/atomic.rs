@@ -1,8 +1,12 @@
 //! Atomic operations on map values. `core::sync::atomic` has no read-modify-write on this target.
+//!
+//! A relaxed addition compiles to the instruction that gives no result, even where the result is used: LLVM 22
+//! then takes the addend for it. So additions whose result matters are sequentially consistent.
 
 use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd};
 
 const RELAXED: AtomicOrdering = AtomicOrdering::Relaxed;
+const FETCHING: AtomicOrdering = AtomicOrdering::SeqCst;
 
 /// Adds to a counter; wraps.
 #[inline(always)]
@@ -15,21 +19,21 @@ pub fn add(counter: *mut u64, amount: u64) {
 #[inline(always)]
 pub fn add_signed(total: *mut i64, amount: i64) -> i64 {
     // SAFETY: as above.
-    unsafe { atomic_xadd::<i64, i64, RELAXED>(total, amount) }.wrapping_add(amount)
+    unsafe { atomic_xadd::<i64, i64, FETCHING>(total, amount) }.wrapping_add(amount)
 }
 
 /// Adds 1 and gives the value from before.
 #[inline(always)]
 pub fn next(counter: *mut u64) -> u64 {
     // SAFETY: as above.
-    unsafe { atomic_xadd::<u64, u64, RELAXED>(counter, 1) }
+    unsafe { atomic_xadd::<u64, u64, FETCHING>(counter, 1) }
 }
 
 /// Adds 1 to a 32-bit number and gives the value from before.
 #[inline(always)]
 pub fn next_u32(counter: *mut u32) -> u32 {
     // SAFETY: as above.
-    unsafe { atomic_xadd::<u32, u32, RELAXED>(counter, 1) }
+    unsafe { atomic_xadd::<u32, u32, FETCHING>(counter, 1) }
 }
 
 /// Raises `highest` to `value`. Gives up after four races lost in a row: each of them was won by another
@@ -43,7 +47,7 @@ pub fn raise(highest: *mut i64, value: i64) {
             return;
         }
         // SAFETY: as above.
-        let (now, done) = unsafe { atomic_cxchg::<i64, RELAXED, RELAXED>(highest, seen, value) };
+        let (now, done) = unsafe { atomic_cxchg::<i64, FETCHING, FETCHING>(highest, seen, value) };
         if done {
             return;
         }

@@ -40,6 +40,7 @@ pub fn capture(ctx: &RetProbeContext, space: Space, thread: *mut ThreadState) ->
     // SAFETY: `thread` points to a map value that belongs to this thread alone.
     let frames = unsafe { (&raw mut (*thread).stack.frames).cast::<u64>() };
     let mut len = 0;
+    let mut walks = true;
     for _ in 0..=MAX_SHIM_STEPS {
         // SAFETY: `len` is at most MAX_SHIM_STEPS, below MAX_FRAMES.
         unsafe { frames.add(len).write(ip) };
@@ -50,8 +51,9 @@ pub fn capture(ctx: &RetProbeContext, space: Space, thread: *mut ThreadState) ->
         // SAFETY: reads the target's memory through the helper, which checks the address.
         let Ok(caller) = (unsafe { bpf_probe_read_user((caller_sp - 8) as *const u64) }) else { break };
         (ip, sp) = (caller, caller_sp);
+        walks &= step.keeps_rbp != 0;
     }
-    let walked = if len <= MAX_SHIM_STEPS + 1 {
+    let walked = if walks && len <= MAX_SHIM_STEPS + 1 {
         // SAFETY: `len + WALKED` is at most MAX_FRAMES. The flag's low byte skips the innermost frame.
         unsafe {
             bpf_get_stack(

@@ -1,8 +1,10 @@
 //! Loading the object, and switching the recording on and off.
 
+use std::fmt;
+
 use aya::{
     Ebpf, EbpfLoader, VerifierLogLevel, include_bytes_aligned,
-    programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _, UProbe},
+    programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _, UProbe, uprobe::UProbeLink},
 };
 use rustix::thread::{MembarrierCommand, membarrier};
 use tracer_common::{Control, KernelState, Tally, names};
@@ -39,15 +41,15 @@ pub enum UserMark {
     End,
 }
 
-/// The loaded kernel side. Dropping it takes all probes out of the target.
-#[derive(Debug)]
+/// The loaded kernel side. Dropping it takes all probes out of the target; [`Kernel::detach`] does so faster.
 pub struct Kernel {
     pub(super) ebpf: Ebpf,
     pub(super) maps: Maps,
     pub(super) control: Control,
     /// The address space that the last drained epoch ended in.
     pub(super) drained_space: u32,
-    pub(super) max_stacks: u32,
+    /// What holds the probes in place.
+    pub(super) links: Vec<UProbeLink>,
 }
 
 /// Programs on functions of the target.
@@ -68,6 +70,18 @@ const MARK_INTERVAL: &str = "mark_interval";
 const MARK_END: &str = "mark_end";
 const TRACEPOINTS: [(&str, &str); 2] =
     [("process_exec", "sched_process_exec"), ("thread_exit", "sched_process_exit")];
+
+impl fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kernel").field("control", &self.control).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        self.detach();
+    }
+}
 
 impl Kernel {
     /// Loads programs and maps. Nothing is recorded yet.
@@ -99,7 +113,7 @@ impl Kernel {
         }
         let maps = Maps::take(&mut ebpf)?;
         let control = Control { active: 0, drained: 0 };
-        Ok(Self { ebpf, maps, control, drained_space: 0, max_stacks: settings.max_stacks })
+        Ok(Self { ebpf, maps, control, drained_space: 0, links: Vec::new() })
     }
 
     /// Starts to listen to the ends of threads and to `execve`. Probes may follow.
@@ -191,6 +205,17 @@ impl Kernel {
             calls += u64::from(thread.sp != 0);
         }
         Ok(calls)
+    }
+
+    /// Takes all probes out of the target.
+    ///
+    /// Removing one waits for the kernel's grace periods, about 0.1 s; twenty wait together as fast as one.
+    pub fn detach(&mut self) {
+        std::thread::scope(|scope| {
+            for link in self.links.drain(..) {
+                scope.spawn(move || drop(link));
+            }
+        });
     }
 
     /// Whether events are recorded now.

@@ -11,7 +11,6 @@ use tracer_common::{
 use super::BpfError;
 
 /// All maps that user space reads or writes.
-#[derive(Debug)]
 pub(super) struct Maps {
     pub(super) control: Array<MapData, Control>,
     pub(super) state: Array<MapData, KernelState>,

@@ -4,8 +4,12 @@ use std::fmt;
 
 use tracing::{Event, Level, Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{
+    Layer as _,
+    filter::Targets,
     fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
+    layer::SubscriberExt as _,
     registry::LookupSpan,
+    util::SubscriberInitExt as _,
 };
 
 /// Sets how much is said: `-q` errors only, then warnings and the attach summary, `-v` each step, `-vv` the
@@ -17,12 +21,11 @@ pub fn set_up_talk(quiet: bool, verbose: u8) {
         (false, 1) => LevelFilter::DEBUG,
         (false, _) => LevelFilter::TRACE,
     };
-    // `set` fails only when it was done before: then somebody else decides.
-    let _ = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(std::io::stderr)
-        .event_format(Plain)
-        .try_init();
+    // Libraries have much to say of their own workings; only what is wrong with them is ours to pass on.
+    let ours = Targets::new().with_default(LevelFilter::ERROR).with_target("memtrace", level);
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).event_format(Plain);
+    // Fails only when it was done before: then somebody else decides.
+    let _ = tracing_subscriber::registry().with(layer.with_filter(ours)).try_init();
 }
 
 /// `memtrace: message`, with the level only where it is bad news.

@@ -33,7 +33,7 @@ impl From<Trigger> for MarkTrigger {
         match trigger {
             Trigger::Interval => Self::Interval,
             Trigger::MarkFn => Self::MarkFn,
-            Trigger::None | Trigger::End => Self::End,
+            Trigger::None | Trigger::Exec | Trigger::End => Self::End,
         }
     }
 }

@@ -11,11 +11,10 @@ use nix::{
     sys::wait::WaitStatus,
     unistd,
 };
-use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{
     SessionError,
-    follow::{Ended, Signals, follow},
+    follow::{Ended, Signals, follow, watch},
     pid::load,
     prober::Prober,
     recorder::Recorder,
@@ -87,7 +86,7 @@ async fn wait(child: &mut Child, ended: Ended, signals: &mut Signals) -> Result<
     let pid = rustix::process::Pid::from_child(child);
     let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
         .map_err(|error| SessionError::Wait(error.into()))?;
-    let end = AsyncFd::with_interest(pidfd, Interest::READABLE).map_err(SessionError::Runtime)?;
+    let end = watch(pidfd)?;
     loop {
         tokio::select! {
             ready = end.readable() => { ready.map_err(SessionError::Runtime)?; break }

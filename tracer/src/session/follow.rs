@@ -1,7 +1,6 @@
 //! Waiting: for marks, the target's end, a signal, the clock.
 
 use std::{
-    io,
     os::fd::{AsFd as _, OwnedFd},
     time::Duration,
 };
@@ -115,6 +114,12 @@ pub(super) async fn follow(
     Ok(if writer.iterations(recorder)? { ended } else { Ended::ReaderGone })
 }
 
-fn watch(fd: OwnedFd) -> Result<AsyncFd<OwnedFd>, SessionError> {
-    AsyncFd::with_interest(fd, Interest::READABLE).map_err(|error: io::Error| SessionError::Runtime(error))
+/// Makes a descriptor something that can be waited for.
+///
+/// # Errors
+///
+/// Where the runtime has no room for it.
+#[expect(deprecated, reason = "its replacement is unsafe for the sake of types that may lie; an OwnedFd can't")]
+pub(super) fn watch(fd: OwnedFd) -> Result<AsyncFd<OwnedFd>, SessionError> {
+    AsyncFd::with_interest(fd, Interest::READABLE).map_err(SessionError::Runtime)
 }

@@ -9,7 +9,7 @@ mod prober;
 mod recorder;
 mod sink;
 mod steps;
-mod survivors;
+
 mod writer;
 
 pub use error::SessionError;

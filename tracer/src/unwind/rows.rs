@@ -9,6 +9,8 @@ use object::{
     read::elf::{FileHeader, ProgramHeader, SectionHeader},
 };
 
+use tracer_common::ShimStep;
+
 use crate::{
     sites::elf::{ENDIAN, Elf},
     units::ElfAddr,
@@ -64,10 +66,9 @@ impl<'data> Rows<'data> {
         Some(Self { index, frames, bases, context: UnwindContext::new() })
     }
 
-    /// How far above `rsp` the caller's frame begins while the instruction at `address` runs. `None`
-    /// unless it is a matter of `rsp` alone: the return address right below that point, and `rbp` still
-    /// the caller's.
-    pub(super) fn frame_size(&mut self, address: ElfAddr) -> Option<u32> {
+    /// How to get from the frame of the instruction at `address` to its caller's. `None` unless it is a
+    /// matter of `rsp` alone, with the return address right below the caller's frame.
+    pub(super) fn step(&mut self, address: ElfAddr) -> Option<ShimStep> {
         let Self { index, frames, bases, context } = self;
         let cie = EhFrame::cie_from_offset;
         let row = match index.as_ref().and_then(ParsedEhFrameHdr::table) {
@@ -82,9 +83,9 @@ impl<'data> Rows<'data> {
         // Callee-saved, so without a rule it has not been touched.
         let keeps_rbp =
             matches!(row.register(X86_64::RBP), RegisterRule::Undefined | RegisterRule::SameValue);
-        if !(returns && keeps_rbp && offset >= WORD && offset % WORD == 0) {
+        if !(returns && offset >= WORD && offset % WORD == 0) {
             return None;
         }
-        u32::try_from(offset).ok()
+        Some(ShimStep { cfa_offset: u32::try_from(offset).ok()?, keeps_rbp: keeps_rbp.into() })
     }
 }

@@ -27,8 +27,9 @@ const BITS: u32 = 64;
 /// The return addresses within the shims that the object defines, in order, each with the step to the
 /// shim's caller; [`MAX_SHIMS`] at most.
 ///
-/// A call whose frame can't be described by a [`ShimStep`] is left out: one made while `rbp` is saved,
-/// since the walk needs the caller's, or whose frame hangs on another register than `rsp`.
+/// A call whose frame hangs on another register than `rsp` can't be described by a [`ShimStep`] and is left
+/// out. One made while `rbp` is saved ends the walk after the shim's caller: that frame is right, and those
+/// beyond it would not be.
 /// What is no x86-64 ELF object, or has no `.eh_frame`, gives none.
 pub fn shim_steps(object: &[u8]) -> Vec<(ElfAddr, ShimStep)> {
     let Ok(elf) = Elf::parse(object) else { return Vec::new() };
@@ -40,10 +41,7 @@ pub fn shim_steps(object: &[u8]) -> Vec<(ElfAddr, ShimStep)> {
     let mut steps: Vec<(ElfAddr, ShimStep)> = shims
         .iter()
         .flat_map(|shim| calls(&elf, shim))
-        .filter_map(|call| {
-            let cfa_offset = rows.frame_size(call.address)?;
-            Some((call.returns_to, ShimStep { cfa_offset, _pad: 0 }))
-        })
+        .filter_map(|call| Some((call.returns_to, rows.step(call.address)?)))
         .collect();
     steps.sort_by_key(|(returns_to, _)| *returns_to);
     steps.dedup_by_key(|(returns_to, _)| *returns_to);

@@ -11,13 +11,14 @@ use crate::{
     units::ElfAddr,
 };
 
-/// The return addresses in `[start, start + 64)`, relative to it, with the frame's size.
-fn steps_near(object: &[u8], name: &str) -> Vec<(u64, u32)> {
+/// The return addresses in `[start, start + 64)`, relative to it, with the frame's size and whether `rbp` is
+/// kept.
+fn steps_near(object: &[u8], name: &str) -> Vec<(u64, u32, u32)> {
     let start = find_function(object, name).expect("the object defines it").address;
     shim_steps(object)
         .into_iter()
-        .filter_map(|(ElfAddr(at), step)| Some((at.checked_sub(start.0)?, step.cfa_offset)))
-        .filter(|(at, _)| *at < 64)
+        .filter_map(|(ElfAddr(at), step)| Some((at.checked_sub(start.0)?, step.cfa_offset, step.keeps_rbp)))
+        .filter(|(at, ..)| *at < 64)
         .collect()
 }
 
@@ -39,7 +40,7 @@ fn describes_operator_new() {
     }
     let steps = steps_near(&library, "_Znwm");
     assert!(!steps.is_empty());
-    assert!(steps.iter().all(|(_, size)| *size % 8 == 0 && (8..=256).contains(size)), "{steps:?}");
+    assert!(steps.iter().all(|(_, size, _)| *size % 8 == 0 && (8..=256).contains(size)), "{steps:?}");
 }
 
 #[test]
@@ -58,7 +59,7 @@ fn finds_the_frame_right_after_each_call() {
         push %rbp                       # 14
         .cfi_def_cfa_offset 16
         .cfi_offset %rbp, -16
-        call malloc@PLT                 # 19: rbp is saved
+        call malloc@PLT                 # 19: rbp is saved, the walk ends
         mov %rsp, %rbp                  # 22
         .cfi_def_cfa_register %rbp
         call malloc@PLT                 # 27: and the frame hangs on it
@@ -78,7 +79,7 @@ fn finds_the_frame_right_after_each_call() {
         .size strdup, .-strdup
     ";
     let Some(library) = compiled("gcc", "shim.s", source, &["-shared"]) else { return };
-    assert_eq!(steps_near(&library, "strdup"), [(9, 32), (31, 16), (41, 16)]);
+    assert_eq!(steps_near(&library, "strdup"), [(9, 32, 1), (19, 16, 0), (31, 16, 1), (41, 16, 1)]);
 }
 
 #[test]
