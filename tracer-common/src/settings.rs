@@ -10,6 +10,8 @@ pub struct Control {
     pub active: u32,
     /// Epochs before this one are drained, and their slots free.
     pub drained: u32,
+    /// Where the kernel makes return-probed functions return to, in the target; 0 while not known.
+    pub trampoline: u64,
 }
 
 /// How to get from an allocation shim's frame to its caller's, at one return address in the shim.
@@ -22,7 +24,7 @@ pub struct ShimStep {
     pub keeps_rbp: u32,
 }
 
-const _: () = assert!(size_of::<Control>() == 8);
+const _: () = assert!(size_of::<Control>() == 16);
 const _: () = assert!(size_of::<ShimStep>() == 8);
 
 pod!(Control, ShimStep);

@@ -27,6 +27,12 @@ pub fn drained() -> u32 {
     read().drained
 }
 
+/// Where return-probed functions return to; 0 while not known.
+#[inline(always)]
+pub fn trampoline() -> u64 {
+    read().trampoline
+}
+
 /// The target's thread group.
 #[inline(always)]
 pub fn target_tgid() -> u32 {
@@ -50,6 +56,6 @@ fn read() -> Control {
     match CONTROL.get_ptr(0) {
         // SAFETY: element 0 exists; the controller may write meanwhile, but each field is one word.
         Some(control) => unsafe { control.read_volatile() },
-        None => Control { active: 0, drained: 0 },
+        None => Control { active: 0, drained: 0, trampoline: 0 },
     }
 }

@@ -1,13 +1,13 @@
 //! From a call's entry to its return: one call per thread, the outermost.
 //!
 //! Allocation functions call each other (`reallocarray` → `realloc` → `malloc` → `mmap`): only the
-//! outermost call is the program's. It is told apart by the stack pointer, which is lower in nested
-//! calls. A call whose return never came leaves its stack pointer behind; the next call at the same
-//! depth or above shows that it is stale.
+//! outermost call is the program's. In a nested call the stack pointer is lower, or equal after a tail jump
+//! (`aligned_alloc` → `malloc`), and the outer call's return address still is the kernel's trampoline.
+//! A call that never returned (a `longjmp` out of a signal handler) fails one of the two tests.
 
 use aya_ebpf::{
     bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST},
-    helpers::bpf_get_current_pid_tgid,
+    helpers::{bpf_get_current_pid_tgid, bpf_probe_read_user},
     macros::map,
     maps::{Array, HashMap},
     programs::{ProbeContext, RetProbeContext},
@@ -39,8 +39,7 @@ pub fn enter(ctx: &ProbeContext, kind: CallKind, size: u64, argument: u64) {
     // SAFETY: the entry belongs to this thread alone, and is removed by nobody else.
     let thread = unsafe { &mut *thread };
     if thread.sp != 0 {
-        // Equal: a tail jump from one allocation function into another (`aligned_alloc` → `malloc`).
-        if sp <= thread.sp {
+        if is_nested(thread.sp, sp) {
             return;
         }
         tally::count(TallyKind::AllocMissedReturn);
@@ -87,11 +86,25 @@ pub fn free(ctx: &ProbeContext, address: u64) {
     if let Some(thread) = THREADS.get_ptr(bpf_get_current_pid_tgid()) {
         // SAFETY: as in `enter`.
         let outer = unsafe { (*thread).sp };
-        if outer != 0 && calls::entry_sp(ctx) <= outer {
+        if outer != 0 && is_nested(outer, calls::entry_sp(ctx)) {
             return; // `realloc(p, 0)` calls `free`: the reallocation accounts for the block
         }
     }
     record::freed(address);
+}
+
+/// Whether a call entered at `sp` is part of the one that was entered at `outer`.
+#[inline(always)]
+fn is_nested(outer: u64, sp: u64) -> bool {
+    if sp > outer {
+        return false;
+    }
+    let trampoline = control::trampoline();
+    if trampoline == 0 {
+        return true;
+    }
+    // SAFETY: reads the target's memory through the helper, which checks the address.
+    matches!(unsafe { bpf_probe_read_user(outer as *const u64) }, Ok(word) if word == trampoline)
 }
 
 /// The current thread ends, or its image does.

@@ -110,16 +110,10 @@ impl Kernel {
         // we looked at, whatever the target's file system does meanwhile.
         let path = PathBuf::from(format!("/proc/self/fd/{}", file.file.as_raw_fd()));
         let scope = NonZeroU32::new(file.pid.0).map_or(UProbeScope::CallingProcess, UProbeScope::OneProcess);
-        let attach = |probe: &mut UProbe| {
-            let id = probe.attach(offset.0, path, scope)?;
-            probe.take_link(id)
-        };
-        let link = attach(probe).map_err(|source| BpfError::Attach {
+        probe.attach(offset.0, path, scope).map(drop).map_err(|source| BpfError::Attach {
             function: function.to_owned(),
             path: file.path.to_owned(),
             source,
-        })?;
-        self.links.push(link);
-        Ok(())
+        })
     }
 }

@@ -89,7 +89,7 @@ async fn wait(child: &mut Child, ended: Ended, signals: &mut Signals) -> Result<
     let end = watch(pidfd)?;
     loop {
         tokio::select! {
-            ready = end.readable() => { ready.map_err(SessionError::Runtime)?; break }
+            ready = end.readable() => { let _ = ready.map_err(SessionError::Runtime)?; break }
             ended = signals.next() => if ended == Ended::Terminate { send(child, Signal::SIGTERM) },
         }
     }

@@ -88,7 +88,7 @@ pub(super) async fn follow(
         tokio::select! {
             biased;
             ended = signals.next() => break ended,
-            ready = end.readable() => { ready.map_err(SessionError::Runtime)?; break Ended::Target }
+            ready = end.readable() => { let _ = ready.map_err(SessionError::Runtime)?; break Ended::Target }
             _ = clock.tick(), if config.interval.is_some() => {
                 if recorder.measured() + 1 >= wanted && recorder.warmed_up() {
                     // The last one: nothing may be recorded after its mark.

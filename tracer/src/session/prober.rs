@@ -50,6 +50,9 @@ impl Prober {
         for module in modules.refresh(self.pid)? {
             self.probe(kernel, modules, &module)?;
         }
+        if let Some(address) = modules.trampoline() {
+            kernel.set_trampoline(address)?;
+        }
         Ok(())
     }
 

@@ -21,6 +21,9 @@ use crate::{
 /// us do it for every stack.
 const REFRESH_PAUSE: Duration = Duration::from_millis(20);
 
+/// How often to look for the page that appears with the first probe that is hit.
+const TRAMPOLINE_PAUSE: Duration = Duration::from_millis(100);
+
 /// Everything that a run accumulates.
 #[derive(Debug)]
 pub(super) struct Recorder {
@@ -93,6 +96,9 @@ impl Recorder {
                 Event::Mark => {}
                 Event::Malformed => self.malformed_events += 1,
             }
+        }
+        if self.modules.trampoline().is_none() && self.refreshed.elapsed() >= TRAMPOLINE_PAUSE {
+            self.refresh()?;
         }
         let rss = self.process.rss().unwrap_or(0);
         for epoch in self.kernel.drain()? {

@@ -30,6 +30,7 @@ pub struct Modules {
     by_inode: HashMap<Inode, ModuleId>,
     segments: HashMap<ModuleId, Vec<elf::CodeSegment>>,
     ranges: Vec<Range>,
+    trampoline: Option<Addr>,
 }
 
 /// Device and number; for what has no file, the name.
@@ -60,8 +61,15 @@ impl Modules {
         if !ranges.is_empty() {
             ranges.sort_by_key(|range| range.start);
             self.ranges = ranges;
+            self.trampoline = maps.iter().find(|map| is_uprobes(map)).map(|map| Addr(map.address.0));
         }
         Ok(self.modules[known..].to_vec())
+    }
+
+    /// The page that the kernel gave the process for its probes, where return-probed functions return to.
+    /// It appears with the first probe that is hit.
+    pub fn trampoline(&self) -> Option<Addr> {
+        self.trampoline
     }
 
     /// Every module, indexed by its id.
@@ -127,6 +135,10 @@ impl Modules {
         self.by_inode.insert(inode, id);
         id
     }
+}
+
+fn is_uprobes(map: &MemoryMap) -> bool {
+    matches!(&map.pathname, MMapPath::Other(name) if name == "uprobes")
 }
 
 /// Opens what is mapped: through the mapping itself, which also works for deleted files and in other mount
