@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use xtask::command::{cargo, find, line, run, tools};
 use xtask::ebpf;
 use xtask::toolchain::{Kind, Toolchain};
+use xtask::workspace_root;
 
 use crate::{apt, setup, test};
 
@@ -22,15 +23,16 @@ pub(crate) fn run_all() -> Result<()> {
     step("format", format)?;
     step("lint", || lint(&toolchain))?;
     step("dependencies", dependencies)?;
-    step("test", || test::run_all(&[]))
+    // No line of ours after it: the last thing printed is the tests' own summary.
+    println!("== test");
+    test::run_all(&[])
 }
 
 fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     let start = Instant::now();
     println!("== {name}");
     let result = work().with_context(|| format!("the {name} step failed"))?;
-    // On standard error: the last thing on standard output is the tests' own summary.
-    eprintln!("== {name}: {} s", start.elapsed().as_secs());
+    println!("== {name}: {} s", start.elapsed().as_secs());
     Ok(result)
 }
 
@@ -61,13 +63,10 @@ fn install_clippy(kind: Kind) -> Result<()> {
         Kind::System if PathBuf::from("/usr/bin/clippy-driver").is_file() => Ok(()),
         Kind::System if apt::usable() => apt::install(&packages),
         Kind::System => bail!("clippy is missing: run `{}`", apt::command_line(&packages)),
-        Kind::Nightly => run(Command::new("rustup").args([
-            "component",
-            "add",
-            "clippy",
-            "--toolchain",
-            "nightly",
-        ])),
+        Kind::Nightly => {
+            let mut add = Command::new("rustup");
+            run(add.args(["component", "add", "clippy", "--toolchain", "nightly"]))
+        }
     }
 }
 
@@ -79,9 +78,10 @@ fn dependencies() -> Result<()> {
         None => install_cargo_deny()?,
     };
     for manifest in MANIFESTS {
-        let mut check = Command::new(&deny);
-        check.current_dir(xtask::workspace_root()).args(["--locked", "--manifest-path", manifest]);
-        run(check.args(["check", "--config", "deny.toml", "bans", "licenses", "sources"]))?;
+        run(Command::new(&deny)
+            .current_dir(workspace_root())
+            .args(["--locked", "--config", "deny.toml", "--manifest-path", manifest])
+            .args(["check", "bans", "licenses", "sources"]))?;
     }
     Ok(())
 }

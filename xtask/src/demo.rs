@@ -17,9 +17,9 @@ pub(crate) fn show() -> Result<()> {
     }
     setup::ensure()?;
     let target = workspace_root().join("target");
-    // The profile of the tests: from nothing it is built in a third of the release profile's time.
+    // As the tests build it: what one has compiled, the other need not.
     println!("demo: building memtrace");
-    run(cargo().args(["build", "--package", "memtrace", "--target-dir"]).arg(&target))?;
+    run(cargo().args(["build", "--workspace", "--target-dir"]).arg(&target))?;
     let server = Server::start(&target.join("demo"))?;
     let mut memtrace = Command::new(target.join("debug/memtrace"));
     memtrace.args(["--pid", &server.0.id().to_string()]);

@@ -1,6 +1,8 @@
 //! `cargo xtask …`: the commands that developers and CI use. Each is a file; this one only
 //! dispatches.
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
@@ -35,14 +37,24 @@ enum Task {
     Ci,
 }
 
-fn main() -> Result<()> {
-    match Arguments::parse().command {
+fn main() -> ExitCode {
+    match run(&Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: &Task) -> Result<()> {
+    match task {
         Task::Setup => setup::run_and_tell(),
         Task::BuildEbpf => {
             println!("{}", xtask::ebpf::build()?.display());
             Ok(())
         }
-        Task::Test { cargo_arguments } => test::run_all(&cargo_arguments),
+        Task::Test { cargo_arguments } => test::run_all(cargo_arguments),
         Task::Demo => demo::show(),
         Task::Ci => ci::run_all(),
     }
