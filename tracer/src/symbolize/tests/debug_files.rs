@@ -94,11 +94,9 @@ fn a_link_to_a_fifo_does_not_hang() {
 
 #[test]
 fn compressed_debug_information_is_read() {
-    for how in ["zlib", "zstd"] {
-        let program = Program::c(&["-g", "-O2", &format!("-gz={how}")]);
-        let (address, _) = program.first_call("parse_header");
-        assert_full(&program, address);
-    }
+    let program = Program::c(&["-g", "-O2", "-gz=zlib"]);
+    let (address, _) = program.first_call("parse_header");
+    assert_full(&program, address);
 }
 
 #[test]
