@@ -4,7 +4,7 @@ use std::fs;
 
 use super::program::{Program, Shown, put, shown};
 use crate::{
-    symbolize::Symbolizer,
+    symbolize::{Symbolizer, object::Object},
     target::{Location, ModuleId},
     units::ElfAddr,
 };
@@ -108,4 +108,19 @@ fn a_deleted_file_is_read_through_its_descriptor() {
     let stack = vec![Location::InModule(ModuleId(0), address)];
     let found = Symbolizer::new(Some(program.source_root())).symbolize(&[module], &[stack]);
     assert_eq!(shown(&found[0]), [LEAK, HEADER]);
+}
+
+#[test]
+fn above_the_limit_there_are_symbols() {
+    let program = Program::c(&["-g", "-O2"]);
+    let (address, start) = program.first_call("parse_header");
+    let mut small = 100;
+    let mut object = Object::load(&program.module(), &[], &mut small);
+    let found = object.resolve(&[address.0 - 1]).remove(0).unwrap();
+    assert_eq!((found.function.as_deref(), found.start), (Some("parse_header"), start));
+    assert_eq!((found.place, found.inlined, small), (None, Vec::new(), 100));
+    let mut ample = 1 << 20;
+    let mut object = Object::load(&program.module(), &[], &mut ample);
+    assert!(object.resolve(&[address.0 - 1]).remove(0).unwrap().place.is_some());
+    assert!(ample < 1 << 20);
 }

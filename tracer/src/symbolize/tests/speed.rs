@@ -40,7 +40,7 @@ fn stacks(path: &PathBuf) -> Vec<Vec<Location>> {
 fn memory() -> String {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let of = |key| status.lines().find(|line| line.starts_with(key)).unwrap().to_owned();
-    format!("{}, {}", of("VmHWM"), of("RssAnon")).replace(['\t', ' '], "")
+    format!("{}, {}, {}", of("VmHWM"), of("RssAnon"), of("RssShmem")).replace(['\t', ' '], "")
 }
 
 #[test]
