@@ -1,10 +1,15 @@
 //! Stripped objects, and where their debug files are.
 
-use std::fs;
+use std::{
+    fs::{self, File},
+    path::Path,
+};
+
+use object::Object as _;
 
 use super::program::{Program, Shown, put, shown};
 use crate::{
-    symbolize::{Symbolizer, object::Object},
+    symbolize::{Symbolizer, elf::Elf, image::Image, object::Object},
     target::{Location, ModuleId},
     units::ElfAddr,
 };
@@ -123,4 +128,19 @@ fn above_the_limit_there_are_symbols() {
     let mut object = Object::load(&program.module(), &[], &mut ample);
     assert!(object.resolve(&[address.0 - 1]).remove(0).unwrap().place.is_some());
     assert!(ample < 1 << 20);
+}
+
+/// blazesym would follow it by itself, as root, wherever the target says.
+#[test]
+fn the_copy_has_no_link() {
+    let (program, _) = split("none", true);
+    let links = |path: &Path| {
+        let data = fs::read(path).unwrap();
+        let file = object::File::parse(&*data).unwrap();
+        file.section_by_name(".gnu_debuglink").is_some()
+    };
+    let file = File::open(&program.path).unwrap();
+    let elf = Elf::read(file.try_clone().unwrap()).unwrap();
+    let image = Image::copy(&file, &elf, &mut 0).unwrap();
+    assert!(links(&program.path) && !links(&image.path()));
 }
