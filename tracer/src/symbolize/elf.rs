@@ -128,7 +128,7 @@ impl Elf {
             }
             _ if is_debug(name) && is_unused(name) => self.hidden.push(header_at),
             _ if is_debug(name) => {
-                self.has_debug_info |= name.ends_with(b"debug_info");
+                self.has_debug_info |= name == b".debug_info";
                 let claimed = match section.compression(endian, data)? {
                     Some((header, ..)) => elf_size(header, endian),
                     None => part.size,
@@ -162,13 +162,13 @@ fn is_link(name: &[u8]) -> bool {
     matches!(name, b".gnu_debuglink" | b".gnu_debugaltlink" | b".debug_sup")
 }
 
+/// Without the old `.zdebug_` compression, which blazesym does not know.
 fn is_debug(name: &[u8]) -> bool {
-    name.starts_with(b".debug_") || name.starts_with(b".zdebug_")
+    name.starts_with(b".debug_")
 }
 
 fn is_unused(name: &[u8]) -> bool {
-    let kind = name.strip_prefix(b".debug_").or(name.strip_prefix(b".zdebug_"));
-    kind.is_some_and(|kind| UNUSED.contains(&kind))
+    name.strip_prefix(b".debug_").is_some_and(|kind| UNUSED.contains(&kind))
 }
 
 /// A file name, zero bytes up to a multiple of four, the CRC-32.

@@ -1,6 +1,6 @@
 //! One mapped object: its image, its debug file's, and which of them knows an address.
 
-use std::{io, path::Path};
+use std::{fs::File, io, path::Path};
 
 use tracing::warn;
 
@@ -22,30 +22,38 @@ pub(super) struct Object {
 }
 
 impl Object {
-    /// Reads a module. A fault is logged, once, and leaves an object that knows nothing.
-    pub(super) fn load(module: &Module, roots: &[SourceRoot]) -> Self {
+    /// Reads a module, with at most `room` bytes of DWARF. A fault is logged, once, and leaves an object that
+    /// knows nothing.
+    pub(super) fn load(module: &Module, roots: &[SourceRoot], room: &mut u64) -> Self {
         let name = module.path.display().to_string();
         let mut object = Self { resolvers: Vec::new(), name, warned: false };
         if let Some(file) = &module.file
-            && let Err(error) = object.read(file, &module.path, roots)
+            && let Err(error) = object.read(file, &module.path, roots, room)
         {
             object.warn(&error.to_string());
         }
         object
     }
 
-    fn read(&mut self, file: &std::fs::File, path: &Path, roots: &[SourceRoot]) -> io::Result<()> {
+    fn read(
+        &mut self,
+        file: &File,
+        path: &Path,
+        roots: &[SourceRoot],
+        room: &mut u64,
+    ) -> io::Result<()> {
         let elf = Elf::read(reopen(file)?)?;
         if !elf.has_debug_info
             && let Some(found) = debug_file::find(&elf, path, roots)
         {
-            self.add(&found.file, &found.elf).unwrap_or_else(|error| self.warn(&error.to_string()));
+            self.add(&found.file, &found.elf, room)
+                .unwrap_or_else(|error| self.warn(&error.to_string()));
         }
-        self.add(file, &elf)
+        self.add(file, &elf, room)
     }
 
-    fn add(&mut self, file: &std::fs::File, elf: &Elf) -> io::Result<()> {
-        let image = Image::copy(file, elf)?;
+    fn add(&mut self, file: &File, elf: &Elf, room: &mut u64) -> io::Result<()> {
+        let image = Image::copy(file, elf, room)?;
         if elf.has_debug_info && !image.has_debug {
             let size = elf.debug_bytes >> 20;
             let limit = MAX_DEBUG >> 20;

@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     frame::{Frame, Language},
+    image::MAX_DEBUG,
     object::Object,
     resolver::{Place, Resolved},
     root::SourceRoot,
@@ -34,6 +35,8 @@ pub struct Symbolizer {
     lines: SourceLines,
     objects: HashMap<ModuleId, Object>,
     known: HashMap<Location, Box<[Frame]>>,
+    /// Bytes of DWARF that may still be taken in.
+    room: u64,
 }
 
 impl Symbolizer {
@@ -46,6 +49,7 @@ impl Symbolizer {
             lines: SourceLines::new(root),
             objects: HashMap::new(),
             known: HashMap::new(),
+            room: MAX_DEBUG,
         }
     }
 
@@ -94,7 +98,7 @@ impl Symbolizer {
         let calls: Vec<u64> = addresses.iter().map(|address| address.saturating_sub(1)).collect();
         let answers = match module {
             Some(module) => {
-                let load = || Object::load(module, &self.roots);
+                let load = || Object::load(module, &self.roots, &mut self.room);
                 self.objects.entry(id).or_insert_with(load).resolve(&calls)
             }
             None => vec![None; calls.len()],

@@ -7,3 +7,4 @@ mod hostile;
 mod languages;
 mod program;
 mod sources;
+mod speed;

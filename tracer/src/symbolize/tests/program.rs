@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// `leak` is inlined into `parse_header`, which `main` calls.
-pub(super) const C: &str = r#"#include <stdlib.h>
+pub(super) const C: &str = r"#include <stdlib.h>
 __attribute__((noinline)) void *sink(size_t n) { return malloc(n); }
 static inline __attribute__((always_inline)) char *leak(size_t n) {
     char *p = sink(n);
@@ -33,7 +33,7 @@ __attribute__((noinline)) char *parse_header(int n) {
 int main(int argc, char **argv) {
     return parse_header(argc)[1] + parse_header(argc + 1)[0];
 }
-"#;
+";
 
 /// A program below its own root.
 pub(super) struct Program {
