@@ -62,6 +62,14 @@ mod tests {
     }
 
     #[test]
+    fn a_line_whose_text_is_half_known_is_one_row() {
+        let with = |source| Place::Line { file: "a.c", line: 1, source };
+        let rows = by_line([(with(None), amount(1, 1)), (with(Some("f();")), amount(2, 1))]);
+        assert_eq!(rows.len(), 1);
+        assert_eq!((rows[0].place, rows[0].amount), (with(Some("f();")), amount(3, 2)));
+    }
+
+    #[test]
     fn stacks_of_a_line_are_one_row_and_ties_are_settled() {
         let stacks = [
             (line("b.c", 7), amount(10, 1)),

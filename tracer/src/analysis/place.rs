@@ -72,6 +72,31 @@ impl<'a> Place<'a> {
         }
     }
 
+    /// Shorter than the full form: `/src/app.c:42`, `parse+0x4f in /usr/bin/app`, `0x1234 in /usr/bin/app`.
+    pub fn brief(&self) -> String {
+        match self {
+            Self::Line { file, line, .. } => format!("{file}:{line}"),
+            Self::Function { module, function, offset } => {
+                format!("{function}+{offset:#x} in {module}")
+            }
+            Self::Address { module, address } => format!("{address:#x} in {module}"),
+            Self::Unknown => UNKNOWN_STACK.to_owned(),
+        }
+    }
+
+    /// The same place with this text, if it is a line.
+    pub(super) fn with_source(self, source: Option<&'a str>) -> Self {
+        match self {
+            Self::Line { file, line, .. } => Self::Line { file, line, source },
+            other => other,
+        }
+    }
+
+    /// The same place, however much of its text is known.
+    pub fn without_source(self) -> Self {
+        self.with_source(None)
+    }
+
     /// The text of the source line.
     pub fn source(&self) -> Option<&'a str> {
         match *self {
