@@ -1,1 +1,30 @@
-//! (to be written)
+//! What the numbers mean: which line is responsible, which lines and files hold and grow, and whether a
+//! stack's growth looks like a leak.
+//!
+//! Called by `report` with the ledger and the symbolized stacks. Pure.
+
+mod allocator;
+mod cpp_name;
+mod group;
+mod module_kind;
+mod place;
+mod responsible;
+mod runtime;
+mod slope;
+mod stack;
+mod trend;
+mod verdict;
+
+#[cfg(test)]
+mod responsible_tests;
+#[cfg(test)]
+pub(crate) mod samples;
+#[cfg(test)]
+mod verdict_tests;
+
+pub use group::{FileRow, LineRow, by_file, by_line};
+pub use place::{Place, UNKNOWN_STACK};
+pub use responsible::responsible;
+pub use stack::{NamedStack, NamedStacks};
+pub use trend::{Trend, trend};
+pub use verdict::{FEWEST_ITERATIONS, Verdict};

@@ -20,6 +20,7 @@ pub struct Ledger {
     pub(super) timeline: Timeline,
     /// Iterations pushed; the last one's number.
     pub(super) pushed: u32,
+    pub(super) last: Option<Iteration>,
     pub(super) live: Amount,
     pub(super) baseline: Baseline,
     /// RSS at the last mark.
@@ -58,6 +59,7 @@ impl Ledger {
             stacks: BTreeMap::new(),
             timeline: Timeline::new(limit),
             pushed: 0,
+            last: None,
             live: Amount::ZERO,
             baseline: Baseline {
                 live: Amount::ZERO,
@@ -72,6 +74,11 @@ impl Ledger {
     /// The iterations, oldest first. Beyond [`KEPT_ITERATIONS`] neighbours are merged.
     pub fn iterations(&self) -> &[Iteration] {
         self.timeline.entries()
+    }
+
+    /// The last iteration by itself, also where the list has merged it with its neighbours.
+    pub fn last(&self) -> Option<&Iteration> {
+        self.last.as_ref()
     }
 
     /// How many iterations growth and verdicts rest on.

@@ -6,17 +6,18 @@ use super::{Amount, EpochRecord, Iteration, Ledger, MarkTrigger, StackKey, itera
 
 impl Ledger {
     /// Books a finished epoch. Epochs come in order, each once.
-    pub fn push(&mut self, record: EpochRecord) {
+    pub fn push(&mut self, mut record: EpochRecord) {
         self.pushed = self.pushed.saturating_add(1);
         let start = self.live;
-        let mut iteration = self.open(&record);
+        let (rows, exec) = (std::mem::take(&mut record.rows), record.exec);
+        let mut iteration = self.open(record);
         let entry = self.timeline.position(&iteration);
-        self.book_rows(entry, &record.rows, &mut iteration.counts);
-        iteration.dropped = self.drop_replaced(entry, record.exec);
+        self.book_rows(entry, &rows, &mut iteration.counts);
+        iteration.dropped = self.drop_replaced(entry, exec);
         self.live += iteration.net();
         iteration.live = self.live;
         let at_ends = start.bytes.max(self.live.bytes).max(0) as u64;
-        iteration.peak_bytes = record.peak_bytes.max(at_ends);
+        iteration.peak_bytes = iteration.peak_bytes.max(at_ends);
 
         if !iteration.partial {
             self.mark_rss = (iteration.rss_bytes > 0).then_some(iteration.rss_bytes);
@@ -24,27 +25,28 @@ impl Ledger {
         if iteration.warmup && self.pushed as usize == self.plan.warmup {
             self.set_baseline();
         }
+        self.last = Some(iteration.clone());
         self.timeline.push(iteration);
         if let Some(moves) = self.timeline.thin() {
             self.stacks.values_mut().for_each(|account| account.series.follow(&moves));
         }
     }
 
-    fn open(&self, record: &EpochRecord) -> Iteration {
+    fn open(&self, record: EpochRecord) -> Iteration {
         Iteration {
             index: self.pushed,
             merged: 1,
             // Warm-up ends with a mark; the end of the trace is none.
             warmup: self.pushed as usize <= self.plan.warmup && record.trigger != MarkTrigger::End,
             trigger: record.trigger,
-            label: record.label.clone(),
+            label: record.label,
             // Without any mark the whole trace is the one iteration.
             partial: record.partial && self.pushed > 1,
             duration_ns: record.end_ns.saturating_sub(record.start_ns),
             counts: RowCounts::default(),
             dropped: Amount::ZERO,
             live: Amount::ZERO,
-            peak_bytes: 0,
+            peak_bytes: record.peak_bytes,
             rss_bytes: record.rss_bytes,
         }
     }

@@ -27,6 +27,22 @@ pub enum MarkTrigger {
     End,
 }
 
+impl MarkTrigger {
+    /// As in the JSON document.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Interval => "interval",
+            Self::MarkFn => "mark_fn",
+            Self::Usdt => "usdt",
+            Self::Control => "control",
+            Self::Signal => "signal",
+            Self::Key => "key",
+            Self::Run => "run",
+            Self::End => "end",
+        }
+    }
+}
+
 impl From<Trigger> for MarkTrigger {
     /// An epoch that nobody ended (`Trigger::None`) was ended by the end of the trace.
     fn from(trigger: Trigger) -> Self {

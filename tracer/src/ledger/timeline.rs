@@ -52,7 +52,9 @@ impl Timeline {
             let before = self.entries.len();
             self.stride = self.stride.saturating_mul(2);
             let step = self.merge();
-            moves.iter_mut().for_each(|to| *to = step[*to as usize]);
+            for to in &mut moves {
+                *to = step[*to as usize];
+            }
             if self.entries.len() == before && self.stride == u32::MAX {
                 break; // warm-up and measured time never become one
             }

@@ -1,1 +1,42 @@
-//! (to be written)
+//! What is printed: the `--debug` report, the short one and the JSON document.
+//!
+//! The run loop calls [`debug_iteration`] after each iteration under `--debug`, and at the end builds one
+//! [`Report`], from which each format makes its bytes. Pure.
+
+mod block;
+mod build;
+mod closing;
+mod detailed;
+mod document;
+mod entries;
+mod events;
+mod inputs;
+mod json;
+mod loss;
+mod page;
+mod palette;
+mod short;
+mod size;
+mod stack_entry;
+mod tables;
+mod verdicts;
+
+#[cfg(test)]
+mod golden_tests;
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod scale_tests;
+
+pub use block::{GrowthPart, IterationBlock, debug_iteration, stacks_of_interest};
+pub use detailed::detailed;
+pub use document::{Report, SCHEMA_VERSION};
+pub use entries::{FileEntry, IterationEntry, LedgerEntry, RssEntry, SideEntry, TotalsEntry};
+pub use events::{EventLedger, Side};
+pub use inputs::{Inputs, Survivor, Survivors, Target};
+pub use json::json;
+pub use loss::closing_line;
+pub use palette::Palette;
+pub use short::short;
+pub use size::{mib, signed_size, size};
+pub use stack_entry::StackEntry;

@@ -20,7 +20,7 @@ use super::{
     recorder::Recorder,
     sink::Sink,
     steps::Steps,
-    writer::{TargetEnd, Writer},
+    writer::Writer,
 };
 use crate::{
     cli::{Exit, TraceConfig},
@@ -59,15 +59,14 @@ pub(super) async fn run(
     steps.done("setting probes, up to the program's entry");
     tracing::debug!("{} after {:.2} s", prober.summary(), steps.total().as_secs_f64());
     let mut child = launched.child;
-    let mut recorder = Recorder::start(kernel, process, modules, prober, config.warmup)?;
+    let mut recorder = Recorder::start(kernel, process, modules, prober, config)?;
     let ended = follow(&mut recorder, &mut writer, config, &mut signals).await?;
     let status = match (launched.ended, ended) {
         (Some(status), _) => Some(exit_status(status)),
         (None, Ended::Target) => Some(child.wait().map_err(SessionError::Wait)?),
         (None, _) => None,
     };
-    let end = status.map_or(TargetEnd::Unknown, |status| TargetEnd::Exited(shell_code(status)));
-    let verdict = writer.finish(&mut recorder, end)?;
+    let verdict = writer.finish(&recorder, status.map(shell_code))?;
     drop(recorder); // the probes go before we wait: an untraced program is not to be slowed
     let status = match status {
         Some(status) => status,

@@ -1,10 +1,13 @@
 //! One run from start to end: finds the target, sets probes, turns epochs into iterations as they end, and
 //! writes the report. The only place where the stages of the data's way meet, and the only async one.
 
+mod books;
 mod error;
 mod exec;
 mod follow;
+mod names;
 mod pid;
+mod progress;
 mod prober;
 mod recorder;
 mod sink;

@@ -7,7 +7,7 @@ use super::{
     recorder::Recorder,
     sink::Sink,
     steps::Steps,
-    writer::{TargetEnd, Writer},
+    writer::Writer,
 };
 use crate::{
     bpf::{Kernel, KernelSettings},
@@ -36,7 +36,7 @@ pub(super) async fn run(config: &TraceConfig, pid: Pid) -> Result<Exit, SessionE
     prober.check(&modules)?;
     steps.done("setting probes");
     let mut writer = Writer::new(config, sink, &process);
-    let mut recorder = Recorder::start(kernel, process, modules, prober, config.warmup)?;
+    let mut recorder = Recorder::start(kernel, process, modules, prober, config)?;
     tracing::info!(
         "attached to {pid} ({}): {} in {:.2} s",
         recorder.process.program().display(),
@@ -44,7 +44,7 @@ pub(super) async fn run(config: &TraceConfig, pid: Pid) -> Result<Exit, SessionE
         steps.total().as_secs_f64(),
     );
     follow(&mut recorder, &mut writer, config, &mut signals).await?;
-    writer.finish(&mut recorder, TargetEnd::Unknown)
+    writer.finish(&recorder, None)
 }
 
 /// Loads the kernel side for one target.

@@ -2,16 +2,17 @@
 //! are booked as iterations.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     time::{Duration, Instant},
 };
 
 use rustix::time::{ClockId, clock_gettime};
-use tracer_common::{Epoch, Space, Trigger};
+use tracer_common::{Epoch, Space, Trigger, limits::MAX_FRAMES};
 
 use super::{SessionError, prober::Prober};
 use crate::{
     bpf::{Event, FinishedEpoch, Kernel, NewStack, UserMark},
+    cli::TraceConfig,
     ledger::{EpochRecord, Ledger, MarkTrigger, Plan, StackKey},
     target::{Location, Modules, Process},
     units::Addr,
@@ -33,16 +34,32 @@ pub(super) struct Recorder {
     pub(super) prober: Prober,
     pub(super) ledger: Ledger,
     /// Every stack seen, innermost frame first.
-    pub(super) stacks: HashMap<StackKey, Vec<Location>>,
+    pub(super) stacks: HashMap<StackKey, KnownStack>,
     /// Which iteration (from 1) each drained epoch belongs to.
     pub(super) iteration_of: Vec<u32>,
     pub(super) malformed_events: u64,
     pending: Pending,
+    finished: VecDeque<FinishedEpoch>,
     iterations: u32,
+    wanted: u64,
     refreshed: Instant,
 }
 
-/// The part of an iteration that came before an `execve`.
+/// A stack that user space has.
+#[derive(Clone, Debug)]
+pub(super) struct KnownStack {
+    /// Innermost frame first.
+    pub(super) locations: Vec<Location>,
+}
+
+impl KnownStack {
+    /// How sure we are of it: frame pointers give no proof that a stack is whole.
+    pub(super) fn unwind(&self) -> &'static str {
+        if self.locations.len() >= MAX_FRAMES { "truncated" } else { "frame_pointers" }
+    }
+}
+
+/// The part of an iteration that came before an `execve`, or after the last mark that counts.
 #[derive(Debug, Default)]
 struct Pending {
     start_ns: u64,
@@ -63,9 +80,9 @@ impl Recorder {
         process: Process,
         modules: Modules,
         prober: Prober,
-        warmup: usize,
+        config: &TraceConfig,
     ) -> Result<Self, SessionError> {
-        let ledger = Ledger::new(Plan { warmup, rss_at_start: process.rss() });
+        let ledger = Ledger::new(Plan { warmup: config.warmup, rss_at_start: process.rss() });
         let pending = Pending { start_ns: now_ns(), ..Pending::default() };
         kernel.start()?;
         Ok(Self {
@@ -78,7 +95,9 @@ impl Recorder {
             iteration_of: Vec::new(),
             malformed_events: 0,
             pending,
+            finished: VecDeque::new(),
             iterations: 0,
+            wanted: config.iterations.unwrap_or(u64::MAX),
             refreshed: Instant::now(),
         })
     }
@@ -100,11 +119,18 @@ impl Recorder {
         if self.modules.trampoline().is_none() && self.refreshed.elapsed() >= TRAMPOLINE_PAUSE {
             self.refresh()?;
         }
-        let rss = self.process.rss().unwrap_or(0);
-        for epoch in self.kernel.drain()? {
-            self.book(epoch, rss);
-        }
+        self.finished.extend(self.kernel.drain()?);
         Ok(())
+    }
+
+    /// Books the next iteration that has ended; `false` when there is none.
+    pub(super) fn book_iteration(&mut self) -> bool {
+        while let Some(epoch) = self.finished.pop_front() {
+            if self.book(epoch) {
+                return true;
+            }
+        }
+        false
     }
 
     /// Iterations that count: those after the warm-up that a mark ended.
@@ -132,7 +158,9 @@ impl Recorder {
         self.catch_up()
     }
 
-    fn book(&mut self, epoch: FinishedEpoch, rss_bytes: u64) {
+    /// Whether the epoch completed an iteration.
+    fn book(&mut self, epoch: FinishedEpoch) -> bool {
+        let enough = self.measured() >= self.wanted;
         let pending = &mut self.pending;
         let rows = epoch.rows.into_iter().map(|(space, stack, counts)| (StackKey { space, stack }, counts));
         pending.rows.extend(rows);
@@ -142,7 +170,11 @@ impl Recorder {
         if epoch.trigger == Some(Trigger::Exec) {
             pending.spaces += 1;
             pending.exec = Some(Space(pending.spaces));
-            return;
+            return false;
+        }
+        // Marks that were made before we could stop are not asked for: they join what follows the last one.
+        if enough && epoch.trigger != Some(Trigger::End) {
+            return false;
         }
         let trigger = epoch.trigger.map_or(MarkTrigger::End, MarkTrigger::from);
         let spaces = pending.spaces;
@@ -158,15 +190,17 @@ impl Recorder {
             start_ns: pending.start_ns,
             end_ns: epoch.end_ns,
             peak_bytes: pending.peak_bytes,
-            rss_bytes,
+            rss_bytes: self.process.rss().unwrap_or(0),
             rows: pending.rows,
             exec: pending.exec,
         });
+        true
     }
 
     fn keep_stack(&mut self, stack: NewStack) {
-        let frames = stack.frames.iter().map(|&address| self.locate(Addr(address))).collect();
-        self.stacks.insert(StackKey { space: stack.space, stack: stack.stack }, frames);
+        let locations = stack.frames.iter().map(|&address| self.locate(Addr(address))).collect();
+        let key = StackKey { space: stack.space, stack: stack.stack };
+        self.stacks.insert(key, KnownStack { locations });
     }
 
     /// Where an address lies; the mappings are read again if they don't have it.

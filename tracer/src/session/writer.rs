@@ -1,19 +1,112 @@
-//! temporary
-use super::{SessionError, recorder::Recorder, sink::Sink};
-use crate::{cli::{Exit, TraceConfig}, target::Process};
-pub(super) struct Writer { n: usize }
-#[derive(Clone, Copy, Debug)]
-pub(super) enum TargetEnd { Unknown, Exited(u8) }
+//! What a run prints, and when: a block per iteration under `--debug`, the report at the end.
+
+use super::{
+    SessionError, books, names::Names, progress::Progress, recorder::Recorder, sink::Sink,
+};
+use crate::{
+    cli::{Exit, Format, Target as ConfigTarget, TraceConfig},
+    report::{
+        self, Inputs, IterationBlock, Palette, Report, Target, debug_iteration, stacks_of_interest,
+    },
+    target::Process,
+};
+
+/// The report in the making.
+pub(super) struct Writer {
+    sink: Sink,
+    names: Names,
+    progress: Progress,
+    target: Target,
+    settings: serde_json::Value,
+    format: Format,
+    palette: Palette,
+    debug: bool,
+    strict: bool,
+    attached: bool,
+    top: usize,
+}
+
 impl Writer {
-    pub(super) fn new(_c: &TraceConfig, _s: Sink, _p: &Process) -> Self { Self { n: 0 } }
-    pub(super) fn iterations(&mut self, r: &Recorder) -> Result<bool, SessionError> {
-        for it in &r.ledger.iterations()[self.n..] { println!("{it:?}"); self.n += 1; }
+    /// Prepares to report on a process, while it lives.
+    ///
+    /// # Errors
+    ///
+    /// None that is expected: the settings are plain data.
+    pub(super) fn new(config: &TraceConfig, sink: Sink, process: &Process) -> Self {
+        let command = match &config.target {
+            ConfigTarget::Pid(_) => process.command().to_vec(),
+            ConfigTarget::Exec { command, .. } => {
+                command.iter().map(|word| word.to_string_lossy().into_owned()).collect()
+            }
+        };
+        let attached = matches!(config.target, ConfigTarget::Pid(_));
+        Self {
+            sink,
+            names: Names::of(process),
+            progress: Progress::new(config),
+            target: Target { pid: process.pid().0, command, exit_status: None },
+            settings: serde_json::to_value(config).unwrap_or_default(),
+            format: config.format,
+            palette: if config.color { Palette::colour() } else { Palette::plain() },
+            debug: config.debug,
+            strict: config.strict,
+            attached,
+            top: config.top,
+        }
+    }
+
+    /// Books the iterations that have ended, and reports each right away if asked to. `false` when nobody
+    /// reads the report any more.
+    ///
+    /// # Errors
+    ///
+    /// Where it can't be written.
+    pub(super) fn iterations(&mut self, recorder: &mut Recorder) -> Result<bool, SessionError> {
+        while recorder.book_iteration() {
+            self.progress.show(recorder);
+            if !self.debug || self.format != Format::Text {
+                continue;
+            }
+            self.names.add(recorder, stacks_of_interest(&recorder.ledger));
+            let block = IterationBlock::of_last(&recorder.ledger, &self.names.stacks, self.top);
+            if !self.sink.write(&debug_iteration(&block, self.palette))? {
+                return Ok(false);
+            }
+        }
         Ok(true)
     }
-    pub(super) fn finish(&mut self, r: &mut Recorder, e: TargetEnd) -> Result<Exit, SessionError> {
-        println!("{:?} {:?}", r.kernel.tally()?, e);
-        for s in r.ledger.stacks() { println!("{:x?} {:?} live {:?} growth {:?} {:x?}", s.key(), s.counts(), s.live(), s.growth(), r.stacks.get(&s.key()).map(|f| f.len())); }
-        println!("live map {}", r.kernel.live_blocks().count());
-        Ok(Exit::Done)
+
+    /// Writes the report. The recording has stopped.
+    ///
+    /// # Errors
+    ///
+    /// Where the kernel's maps can't be read or the report can't be written.
+    pub(super) fn finish(
+        &mut self,
+        recorder: &Recorder,
+        exit_status: Option<u8>,
+    ) -> Result<Exit, SessionError> {
+        self.progress.end();
+        self.target.exit_status = exit_status.map(i32::from);
+        let keys: Vec<_> = recorder.ledger.stacks().map(|stack| stack.key()).collect();
+        self.names.add(recorder, keys);
+        let survivors = books::survivors(recorder)?;
+        let events = books::events(recorder, self.attached)?;
+        let report = Report::build(Inputs {
+            target: &self.target,
+            settings: &self.settings,
+            top: self.top,
+            ledger: &recorder.ledger,
+            stacks: &self.names.stacks,
+            survivors: &survivors,
+            events: &events,
+        });
+        let bytes = match (self.format, self.debug) {
+            (Format::Json, _) => report::json(&report),
+            (Format::Text, true) => report::detailed(&report, self.palette),
+            (Format::Text, false) => report::short(&report, self.palette),
+        };
+        self.sink.write(&bytes)?;
+        Ok(if self.strict && !events.complete() { Exit::Incomplete } else { Exit::Done })
     }
 }

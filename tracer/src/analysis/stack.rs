@@ -1,0 +1,18 @@
+//! A stack with its names.
+
+use std::collections::HashMap;
+
+use crate::{ledger::StackKey, symbolize::Frame};
+
+/// A symbolized stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedStack {
+    /// From the innermost caller of the allocation function outwards; inlined functions before the one
+    /// that they were inlined into.
+    pub frames: Vec<Frame>,
+    /// `complete`, or why the stack ends where it does.
+    pub unwind: &'static str,
+}
+
+/// All stacks that were symbolized. A stack that is missing here is shown as the unknown one.
+pub type NamedStacks = HashMap<StackKey, NamedStack>;

@@ -1,0 +1,163 @@
+//! How a report is put together.
+
+use std::{cmp::Reverse, collections::HashMap};
+
+use super::{
+    FileEntry, GrowthPart, Inputs, IterationBlock, IterationEntry, LedgerEntry, Report, RssEntry,
+    SCHEMA_VERSION, StackEntry, Survivor, document::TextParts, stack_entry::PerIteration,
+};
+use crate::{
+    analysis::{Place, Trend, responsible, trend},
+    ledger::{Iteration, Ledger, StackView, Totals},
+};
+
+impl<'a> Report<'a> {
+    /// Puts a report together, in time proportional to the stacks and their points.
+    pub fn build(inputs: Inputs<'a>) -> Self {
+        let ledger = inputs.ledger;
+        let measured = Measured::of(ledger);
+        let mut stacks: Vec<_> =
+            ledger.stacks().map(|stack| stack_entry(&inputs, &measured, stack)).collect();
+        stacks.sort_unstable_by_key(|stack| {
+            (Reverse(stack.growth_bytes), Reverse(stack.live_bytes), stack.key.stack, stack.key)
+        });
+        let totals = ledger.totals();
+        let rss = ledger.rss();
+        Self {
+            schema_version: SCHEMA_VERSION,
+            target: inputs.target,
+            settings: inputs.settings,
+            iterations: ledger.iterations().iter().map(IterationEntry::from).collect(),
+            files: files(&stacks),
+            totals: totals.into(),
+            rss: RssEntry::new(rss, totals.net_bytes()),
+            ledger: LedgerEntry::from(inputs.events),
+            text: TextParts {
+                top: inputs.top,
+                block: final_block(&inputs, &stacks, totals),
+                measured: ledger.measured(),
+                in_warmup: ledger.in_warmup(),
+                rss,
+                events: inputs.events,
+            },
+            stacks,
+        }
+    }
+}
+
+/// The measured entries of the list of iterations; they are neighbours.
+struct Measured<'a> {
+    first: usize,
+    iterations: &'a [Iteration],
+}
+
+impl<'a> Measured<'a> {
+    fn of(ledger: &'a Ledger) -> Self {
+        let all = ledger.iterations();
+        let first = all.iter().position(Iteration::measured).unwrap_or(all.len());
+        let count = all[first..].iter().take_while(|iteration| iteration.measured()).count();
+        Self { first, iterations: &all[first..first + count] }
+    }
+
+    fn trend(&self, stack: &StackView<'_>) -> Trend {
+        let nets: Vec<_> = stack
+            .series()
+            .points()
+            .iter()
+            .filter_map(|point| {
+                let at = (point.entry as usize).checked_sub(self.first)?;
+                (at < self.iterations.len()).then_some((at, point.net.bytes))
+            })
+            .collect();
+        trend(self.iterations, &nets, stack.baseline().bytes)
+    }
+}
+
+fn stack_entry<'a>(
+    inputs: &Inputs<'a>,
+    measured: &Measured<'_>,
+    stack: StackView<'a>,
+) -> StackEntry<'a> {
+    let key = stack.key();
+    let named = inputs.stacks.get(&key);
+    let frames = named.map_or(&[][..], |named| &named.frames);
+    let (live, growth, counts) = (stack.live(), stack.growth(), stack.counts());
+    let trend = measured.trend(&stack);
+    StackEntry {
+        id: format!("{:#018x}", key.stack.0),
+        space: key.space.0,
+        verdict: trend.verdict,
+        bytes_per_iteration: trend.bytes_per_iteration,
+        live_bytes: live.bytes,
+        live_blocks: live.blocks,
+        growth_bytes: growth.bytes,
+        growth_blocks: growth.blocks,
+        alloc_bytes: counts.alloc_bytes,
+        alloc_blocks: counts.alloc_blocks,
+        unwind: named.map_or("unknown", |named| named.unwind),
+        responsible: responsible(frames),
+        per_iteration: PerIteration {
+            entries: inputs.ledger.iterations().len(),
+            series: stack.series(),
+        },
+        survivors: survivors(inputs, &stack),
+        frames,
+        key,
+        place: Place::of_stack(key, named),
+    }
+}
+
+/// By birth; those of merged iterations together, under the first one's number.
+fn survivors(inputs: &Inputs<'_>, stack: &StackView<'_>) -> Vec<Survivor> {
+    let mut cohorts = inputs.survivors.get(&stack.key()).cloned().unwrap_or_default();
+    let iterations = inputs.ledger.iterations();
+    for cohort in &mut cohorts {
+        let after = iterations.partition_point(|iteration| iteration.index <= cohort.born);
+        if let Some(iteration) = after.checked_sub(1).map(|at| &iterations[at]) {
+            cohort.born = iteration.index;
+        }
+    }
+    cohorts.sort_unstable();
+    cohorts.dedup_by(|next, kept| {
+        let same = next.born == kept.born;
+        if same {
+            kept.blocks = kept.blocks.saturating_add(next.blocks);
+            kept.bytes = kept.bytes.saturating_add(next.bytes);
+        }
+        same
+    });
+    cohorts
+}
+
+fn files<'a>(stacks: &[StackEntry<'a>]) -> Vec<FileEntry<'a>> {
+    let mut sums: HashMap<&'a str, FileEntry<'a>> = HashMap::new();
+    for stack in stacks {
+        let file = stack.place.file();
+        let sum = sums.entry(file).or_insert(FileEntry { file, live_bytes: 0, growth_bytes: 0 });
+        sum.live_bytes = sum.live_bytes.saturating_add(stack.live_bytes);
+        sum.growth_bytes = sum.growth_bytes.saturating_add(stack.growth_bytes);
+    }
+    let mut files: Vec<_> = sums.into_values().collect();
+    files.sort_unstable_by_key(|file| {
+        (Reverse(file.growth_bytes), Reverse(file.live_bytes), file.file)
+    });
+    files
+}
+
+fn final_block<'a>(
+    inputs: &Inputs<'a>,
+    stacks: &[StackEntry<'a>],
+    totals: Totals,
+) -> IterationBlock<'a> {
+    IterationBlock::new(
+        inputs.top,
+        inputs.ledger.peak_bytes(),
+        inputs.ledger.baseline().bytes,
+        || stacks.iter().map(|stack| (stack.place, stack.live())),
+        Some(GrowthPart::new(
+            inputs.top,
+            totals,
+            stacks.iter().map(|stack| (stack.place, stack.growth())),
+        )),
+    )
+}

@@ -1,0 +1,111 @@
+//! Closing the books: what the kernel side counted, beside what was recorded, and who is still alive.
+
+use std::collections::{BTreeMap, HashMap};
+
+use tracer_common::{Space, StackId, Tally, TallyKind};
+
+use super::{SessionError, recorder::Recorder};
+use crate::{
+    ledger::StackKey,
+    report::{EventLedger, Side, Survivor, Survivors},
+};
+
+/// The ledger of events. Every number has two sources: the kernel side counts calls as they are entered, and
+/// rows as they are recorded.
+///
+/// # Errors
+///
+/// Where the maps can't be read.
+pub(super) fn events(recorder: &Recorder, attached: bool) -> Result<EventLedger, SessionError> {
+    let tally = recorder.kernel.tally()?;
+    let in_flight = recorder.kernel.calls_in_flight()?;
+    let state = recorder.kernel.state()?;
+    let (mut allocated, mut freed) = (0, 0);
+    for stack in recorder.ledger.stacks() {
+        allocated += stack.counts().alloc_blocks;
+        freed += stack.counts().free_blocks;
+    }
+    let missed_frees = tally.get(TallyKind::FreeMissed);
+    Ok(EventLedger {
+        allocs: Side {
+            seen: tally.get(TallyKind::AllocCalls),
+            recorded: allocated,
+            failed: tally.get(TallyKind::AllocFailed),
+            filtered: tally.get(TallyKind::AllocFiltered),
+            pending: in_flight + tally.get(TallyKind::AllocUnfinished),
+            lost: counts(
+                &tally,
+                &[
+                    ("live_full", TallyKind::AllocLiveFull),
+                    ("inflight_full", TallyKind::AllocInflightFull),
+                    ("missed_return", TallyKind::AllocMissedReturn),
+                    ("read_fault", TallyKind::AllocReadFault),
+                ],
+            ),
+        },
+        frees: Side {
+            // A free that was missed happened all the same; its block was written off when its address came
+            // back.
+            seen: tally.get(TallyKind::FreeCalls) + missed_frees,
+            recorded: freed.saturating_sub(missed_frees),
+            lost: counts(
+                &tally,
+                &[
+                    ("unknown_free", TallyKind::FreeUnknown),
+                    ("missed_free", TallyKind::FreeMissed),
+                ],
+            ),
+            ..Side::default()
+        },
+        unattributed: BTreeMap::from([
+            ("stack_full", tally.get(TallyKind::StackFull)),
+            ("stack_error", tally.get(TallyKind::StackError)),
+            ("ring_full", blocks_without_stack(recorder)),
+            ("malformed_event", recorder.malformed_events),
+        ]),
+        marks_merged: state.marks_merged,
+        blocks_from_before: attached,
+    })
+}
+
+/// Who lives at the end, by stack and by the iteration of their birth.
+///
+/// # Errors
+///
+/// Where the live set can't be read.
+pub(super) fn survivors(recorder: &Recorder) -> Result<Survivors, SessionError> {
+    let mut cohorts: HashMap<(StackKey, u32), (u64, u64)> = HashMap::new();
+    let space = Space(recorder.kernel.state()?.space);
+    for entry in recorder.kernel.live_blocks() {
+        let entry = entry?;
+        // Blocks of a replaced image went with it.
+        if entry.space_byte != space.0 as u8 {
+            continue;
+        }
+        let born = recorder.iteration_of.get(entry.block.born.0 as usize).copied().unwrap_or(0);
+        let key = StackKey { space, stack: entry.block.stack };
+        let cohort = cohorts.entry((key, born)).or_default();
+        cohort.0 += 1;
+        cohort.1 += entry.block.size;
+    }
+    let mut survivors = Survivors::new();
+    for ((key, born), (blocks, bytes)) in cohorts {
+        survivors.entry(key).or_default().push(Survivor { born, blocks, bytes });
+    }
+    Ok(survivors)
+}
+
+/// Blocks whose stack did not fit into the ring buffer, and was not sent again later.
+fn blocks_without_stack(recorder: &Recorder) -> u64 {
+    recorder
+        .ledger
+        .stacks()
+        .filter(|stack| stack.key().stack != StackId::UNKNOWN)
+        .filter(|stack| !recorder.stacks.contains_key(&stack.key()))
+        .map(|stack| stack.counts().alloc_blocks)
+        .sum()
+}
+
+fn counts(tally: &Tally, reasons: &[(&'static str, TallyKind)]) -> BTreeMap<&'static str, u64> {
+    reasons.iter().map(|&(reason, kind)| (reason, tally.get(kind))).collect()
+}
