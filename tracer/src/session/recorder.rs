@@ -198,7 +198,13 @@ impl Recorder {
     }
 
     fn keep_stack(&mut self, stack: NewStack) {
-        let locations = stack.frames.iter().map(|&address| self.locate(Addr(address))).collect();
+        let mut locations: Vec<_> =
+            stack.frames.iter().map(|&address| self.locate(Addr(address))).collect();
+        // A frame-pointer walk through code that keeps none reads anything as an address. What lies outside
+        // of all code ends the stack; the first frame is from the probe itself, and always right.
+        let code = |location: &Location| matches!(location, Location::InModule(..));
+        let end = locations.iter().skip(1).position(|location| !code(location));
+        locations.truncate(end.map_or(locations.len(), |end| end + 1));
         let key = StackKey { space: stack.space, stack: stack.stack };
         self.stacks.insert(key, KnownStack { locations });
     }
