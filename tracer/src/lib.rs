@@ -9,6 +9,7 @@ pub mod analysis;
 pub mod bpf;
 pub mod cli;
 pub mod ledger;
+pub mod release;
 pub mod report;
 pub mod session;
 pub mod sites;

@@ -107,6 +107,10 @@ pub struct TraceArguments {
     #[arg(long)]
     pub strict: bool,
 
+    /// Probe a process with a seccomp filter even on kernels that kill it for that (6.11 to 6.12.13, 6.13 to 6.13.2)
+    #[arg(long)]
+    pub allow_seccomp: bool,
+
     /// Live blocks that can be followed
     #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_LIVE,
           value_parser = clap::value_parser!(u32).range(1..=100_000_000))]

@@ -31,6 +31,7 @@ impl Process {
     ///
     /// Where there is none, it is not ours to trace, or not a kind that can be traced.
     pub fn open(pid: Pid) -> Result<Self, TargetError> {
+        check_proc()?;
         if pid.0 == std::process::id() {
             return Err(TargetError::Ourselves { pid });
         }
@@ -111,6 +112,13 @@ impl AsFd for Process {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
     }
+}
+
+/// Refuses a `/proc` of another pid namespace: we would look at one process and probe another.
+fn check_proc() -> Result<(), TargetError> {
+    let own = fs::read_link("/proc/self").ok();
+    let same = own.is_some_and(|own| own.as_os_str() == std::process::id().to_string().as_str());
+    if same { Ok(()) } else { Err(TargetError::ForeignProc) }
 }
 
 fn command_line(pid: Pid) -> Result<Vec<String>, TargetError> {
