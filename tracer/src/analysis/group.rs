@@ -25,8 +25,24 @@ pub struct FileRow<'a> {
 
 /// Sums by line: most bytes first, then most blocks, then by place. Shrinkers come last and push nobody out.
 pub fn by_line<'a>(stacks: impl IntoIterator<Item = (Place<'a>, Amount)>) -> Vec<LineRow<'a>> {
-    let mut rows: Vec<_> =
-        sums(stacks).into_iter().map(|(place, amount)| LineRow { place, amount }).collect();
+    let mut sources = HashMap::new();
+    let lines = stacks.into_iter().map(|(place, amount)| {
+        // A line is one row, also where its text was found for only some of its stacks.
+        let line = place.without_source();
+        if let Some(source) = place.source() {
+            let known = sources.entry(line).or_insert(source);
+            *known = source.max(known);
+        }
+        (line, amount)
+    });
+    let sums = sums(lines);
+    let mut rows: Vec<_> = sums
+        .into_iter()
+        .map(|(line, amount)| {
+            let place = line.with_source(sources.get(&line).copied());
+            LineRow { place, amount }
+        })
+        .collect();
     rows.sort_unstable_by_key(|row| (Reverse(row.amount), row.place));
     rows
 }
