@@ -67,7 +67,20 @@ fn sums<K: Eq + Hash>(parts: impl IntoIterator<Item = (K, Amount)>) -> HashMap<K
 #[cfg(test)]
 mod tests {
     use super::{by_file, by_line};
-    use crate::{analysis::Place, ledger::Amount};
+    use crate::{
+        analysis::{NamedStack, Place, samples::frame},
+        ledger::{Amount, samples::key},
+    };
+
+    #[test]
+    fn what_has_no_stack_has_no_place() {
+        let stack = NamedStack { frames: vec![frame("main")], unwind: "complete" };
+        let none = NamedStack { frames: vec![], unwind: "complete" };
+        assert_ne!(Place::of_stack(key(1), Some(&stack)), Place::Unknown);
+        for (id, stack) in [(0, Some(&stack)), (1, Some(&none)), (1, None)] {
+            assert_eq!(Place::of_stack(key(id), stack), Place::Unknown);
+        }
+    }
 
     fn line(file: &str, line: u32) -> Place<'_> {
         Place::Line { file, line, source: None }
