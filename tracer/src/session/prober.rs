@@ -6,7 +6,7 @@ use super::SessionError;
 use crate::{
     bpf::{Kernel, ProbedFile},
     cli::MarkFunction,
-    sites::{self, FindError},
+    sites::{self, Allocator, FindError, Role},
     target::{Module, ModuleId, Modules, read_object},
     units::{FileOffset, Pid},
     unwind,
@@ -110,7 +110,7 @@ impl Prober {
         if let Ok(hook) = &hook {
             kernel.attach_linker(probed, hook.site.offset, LINKER_HOOK)?;
         }
-        self.probe_allocator(kernel, probed, &object)?;
+        self.probe_allocator(kernel, modules, module.id, probed, &object)?;
         self.probe_mark(kernel, probed, module, &object)?;
         let shims = unwind::shim_steps(&object).into_iter();
         kernel.add_shims(shims.filter_map(|(address, step)| {
@@ -122,6 +122,8 @@ impl Prober {
     fn probe_allocator(
         &mut self,
         kernel: &mut Kernel,
+        modules: &Modules,
+        module: ModuleId,
         probed: ProbedFile<'_>,
         object: &[u8],
     ) -> Result<(), SessionError> {
@@ -142,6 +144,12 @@ impl Prober {
                 function.site.instruction,
                 if function.site.emulated { "emulated" } else { "single-step" },
             );
+        }
+        if let Some((first, last)) = own_code(&allocator)
+            && let Some(start) = modules.address_of_offset(module, first)
+            && let Some(end) = modules.address_of_offset(module, last)
+        {
+            kernel.add_allocator(start, end)?;
         }
         for note in &allocator.notes {
             tracing::warn!("{}: {note}", probed.path.display());
@@ -184,6 +192,17 @@ impl Prober {
 /// Whether an object goes by the name that `--mark-fn f@NAME` gives: its path, or the last part of it.
 fn is_named(path: &Path, wanted: &str) -> bool {
     path == Path::new(wanted) || path.file_name().is_some_and(|name| name == wanted)
+}
+
+/// From the first to the last function that is defined in one source file everywhere: between them lies the
+/// allocator's own code. (`reallocarray` is built from a file of its own.)
+fn own_code(allocator: &Allocator) -> Option<(FileOffset, FileOffset)> {
+    let starts = allocator
+        .functions
+        .iter()
+        .filter(|function| function.role != Role::Reallocarray)
+        .map(|function| FileOffset(function.site.offset.0 - u64::from(function.site.skip)));
+    starts.clone().min().zip(starts.max())
 }
 
 fn file_name(path: &Path) -> String {
