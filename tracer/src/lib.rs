@@ -8,6 +8,7 @@
 pub mod analysis;
 pub mod bpf;
 pub mod cli;
+pub mod doctor;
 pub mod ledger;
 pub mod release;
 pub mod report;

@@ -18,4 +18,5 @@ pub use module::{Location, Module, ModuleId};
 pub use modules::Modules;
 pub use namespace::PidNamespace;
 pub use process::Process;
+pub(crate) use process::own_proc;
 pub(crate) use elf::read_all as read_object;
