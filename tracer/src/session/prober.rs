@@ -21,8 +21,8 @@ pub(super) struct Prober {
     pid: Pid,
     mark: Option<MarkFunction>,
     marked: BTreeSet<(ModuleId, FileOffset)>,
-    /// Near names, from every object that was searched for the mark function in vain.
-    near: BTreeSet<String>,
+    /// Near names, best first, of each object that was searched for the mark function in vain.
+    near: Vec<Vec<String>>,
     functions: usize,
     allocators: Vec<String>,
     is_go: bool,
@@ -34,7 +34,7 @@ impl Prober {
             pid,
             mark,
             marked: BTreeSet::new(),
-            near: BTreeSet::new(),
+            near: Vec::new(),
             functions: 0,
             allocators: Vec::new(),
             is_go: false,
@@ -82,7 +82,7 @@ impl Prober {
         if let Some(mark) = &self.mark
             && self.marked.is_empty()
         {
-            let near: Vec<_> = self.near.iter().take(5).map(String::as_str).collect();
+            let near = best_of_each(&self.near);
             let reason = if near.is_empty() {
                 "no mapped object has a function of that name".to_owned()
             } else {
@@ -178,7 +178,7 @@ impl Prober {
                 tracing::debug!("marking at {} in {}", found.name, module.path.display());
                 self.marked.insert((module.id, found.site.offset));
             }
-            Err(FindError::Unknown { near, .. }) => self.near.extend(near),
+            Err(FindError::Unknown { near, .. }) => self.near.push(near),
             Err(error @ FindError::Ambiguous { .. }) => {
                 let reason = error.to_string();
                 return Err(SessionError::MarkFunction { symbol: mark.symbol.clone(), reason });
@@ -203,6 +203,18 @@ fn own_code(allocator: &Allocator) -> Option<(FileOffset, FileOffset)> {
         .filter(|function| function.role != Role::Reallocarray)
         .map(|function| FileOffset(function.site.offset.0 - u64::from(function.site.skip)));
     starts.clone().min().zip(starts.max())
+}
+
+/// At most five names: the best of each object, then each one's second best.
+fn best_of_each(near: &[Vec<String>]) -> Vec<&str> {
+    let ranks = near.iter().map(Vec::len).max().unwrap_or(0);
+    let mut best: Vec<&str> = Vec::new();
+    for name in (0..ranks).flat_map(|rank| near.iter().filter_map(move |names| names.get(rank))) {
+        if best.len() < 5 && !best.contains(&name.as_str()) {
+            best.push(name);
+        }
+    }
+    best
 }
 
 fn file_name(path: &Path) -> String {
