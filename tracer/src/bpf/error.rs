@@ -28,7 +28,7 @@ pub enum BpfError {
         action: &'static str,
         /// The kernel's answer.
         #[source]
-        source: aya::programs::ProgramError,
+        source: Box<aya::programs::ProgramError>,
     },
     /// A probe could not be set.
     #[error("could not probe {function} in {}; setting probes needs CAP_SYS_ADMIN, and a container may forbid it all the same: see `memtrace doctor`", path.display())]
@@ -39,7 +39,7 @@ pub enum BpfError {
         path: PathBuf,
         /// The kernel's answer.
         #[source]
-        source: aya::programs::ProgramError,
+        source: Box<aya::programs::ProgramError>,
     },
     /// The object lacks something that the sources have: a bug in the build.
     #[error("the eBPF object has no {name}; it doesn't belong to this memtrace: run `cargo xtask build-ebpf`")]
@@ -73,7 +73,7 @@ impl BpfError {
         action: &'static str,
     ) -> impl FnOnce(aya::programs::ProgramError) -> Self {
         move |source| {
-            if is_permission(&source) { Self::Permission } else { Self::Program { program, action, source } }
+            if is_permission(&source) { Self::Permission } else { Self::Program { program, action, source: source.into() } }
         }
     }
 

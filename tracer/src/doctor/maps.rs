@@ -63,7 +63,7 @@ fn memory(maps: &[MapMemory], cpus: u64, available: Option<u64>) -> Finding {
     );
     match available {
         Some(available) if most > available / 2 => {
-            let fitting = fitting(maps, most, available / 2);
+            let fitting = fitting(maps, cpus, available / 2);
             let detail = format!("{detail}\nonly {} of memory are available", bytes(available));
             Finding::warn("maps", detail, format!("lower the limit: --max-live {fitting}"))
         }
@@ -113,12 +113,12 @@ fn slab(size: u64) -> u64 {
     }
 }
 
-/// A capacity of the live set with which the maps stay below `room`.
-fn fitting(maps: &[MapMemory], most: u64, room: u64) -> u64 {
-    let live = maps.iter().find(|map| map.name == names::LIVE);
-    let (capacity, size) =
-        live.map_or((1, 1), |live| (live.max_entries, element(live) + 2 * BUCKET));
-    capacity.saturating_sub((most - room).div_ceil(size)).max(1)
+/// A capacity of the live set with which the maps stay below `room`, whatever a power of two rounds it to.
+fn fitting(maps: &[MapMemory], cpus: u64, room: u64) -> u64 {
+    let Some(live) = maps.iter().find(|map| map.name == names::LIVE) else { return 1 };
+    let empty = MapMemory { max_entries: 0, ..live.clone() };
+    let others = most(maps, cpus) - full(live, cpus) + full(&empty, cpus);
+    (room.saturating_sub(others) / (element(live) + 2 * BUCKET)).max(1)
 }
 
 fn bytes(bytes: u64) -> String {
@@ -133,12 +133,12 @@ fn possible_cpus() -> u64 {
 
 /// How many CPUs a list such as `0-3,8` names.
 fn count(list: &str) -> Option<u64> {
-    let mut count = 0;
-    for range in list.trim().split(',') {
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        count += last.parse::<u64>().ok()?.checked_sub(first.parse().ok()?)? + 1;
-    }
-    Some(count)
+    let ranges = list.trim().split(',').map(|range| {
+        let (low, high) = range.split_once('-').unwrap_or((range, range));
+        let beyond = high.parse::<u64>().ok()? + 1;
+        beyond.checked_sub(low.parse().ok()?)
+    });
+    ranges.sum()
 }
 
 /// `MemAvailable`, in bytes.

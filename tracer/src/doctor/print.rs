@@ -4,36 +4,37 @@ use super::{Finding, State};
 
 /// Writes the findings under their headings, and a last line that sums them up.
 pub(super) fn text(sections: &[(String, Vec<Finding>)]) -> String {
-    let mut text = String::new();
+    let mut lines = Vec::new();
     for (heading, findings) in sections {
-        text.push_str(&format!("{heading}:\n"));
-        findings.iter().for_each(|finding| text.push_str(&entry(finding)));
+        lines.push(format!("{heading}:"));
+        lines.extend(findings.iter().flat_map(entry));
     }
-    let count =
-        |state| sections.iter().flat_map(|(_, all)| all).filter(|one| one.state == state).count();
-    text.push_str(&match (count(State::Bad), count(State::Warn)) {
-        (0, 0) => "All is well.\n".to_owned(),
-        (0, warnings) => format!("memtrace works; to look at: {warnings}\n"),
-        (bad, _) => format!("memtrace does not work here; to mend first: {bad}\n"),
-    });
-    text
+    lines.push(summary(sections));
+    lines.join("\n") + "\n"
 }
 
-fn entry(finding: &Finding) -> String {
+fn entry(finding: &Finding) -> Vec<String> {
     let state = match finding.state {
         State::Ok => "ok  ",
         State::Warn => "warn",
         State::Bad => "BAD ",
     };
-    let mut lines = finding.detail.lines();
-    let mut entry = format!("  {state}  {}: {}\n", finding.what, lines.next().unwrap_or_default());
-    for line in lines {
-        entry.push_str(&format!("          {line}\n"));
+    let mut details = finding.detail.lines();
+    let first = details.next().unwrap_or_default();
+    let mut lines = vec![format!("  {state}  {}: {first}", finding.what)];
+    lines.extend(details.map(|line| format!("          {line}")));
+    lines.extend(finding.remedy.iter().map(|remedy| format!("        > {remedy}")));
+    lines
+}
+
+fn summary(sections: &[(String, Vec<Finding>)]) -> String {
+    let all = || sections.iter().flat_map(|(_, findings)| findings);
+    let count = |state| all().filter(|finding| finding.state == state).count();
+    match (count(State::Bad), count(State::Warn)) {
+        (0, 0) => "All is well.".to_owned(),
+        (0, warnings) => format!("memtrace works; to look at: {warnings}"),
+        (bad, _) => format!("memtrace does not work here; to mend first: {bad}"),
     }
-    if let Some(remedy) = &finding.remedy {
-        entry.push_str(&format!("        > {remedy}\n"));
-    }
-    entry
 }
 
 #[cfg(test)]

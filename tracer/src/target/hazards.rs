@@ -74,7 +74,9 @@ mod tests {
 
     fn hazards(statuses: &[&str]) -> Hazards {
         let mut hazards = Hazards::default();
-        statuses.iter().for_each(|status| hazards.add(status));
+        for status in statuses {
+            hazards.add(status);
+        }
         hazards
     }
 
