@@ -15,7 +15,7 @@ pub use binary::memtrace_binary;
 pub use document::{Document, Stack};
 pub use memtrace::{Finished, Memtrace, Running};
 pub use process::{bytes_at, mapped_object, start_time};
-pub use program::{Language, Program};
+pub use program::Program;
 pub use requirements::{cannot_trace, skip};
 pub use target::Target;
 pub use wait::{LONG, until};
