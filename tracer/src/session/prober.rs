@@ -127,6 +127,9 @@ impl Prober {
                 return Ok(());
             }
         };
+        for exit in &allocator.exits {
+            kernel.attach_exit(probed, *exit)?;
+        }
         for function in &allocator.functions {
             kernel.attach_function(probed, function.role, function.site.offset, &function.name)?;
             tracing::debug!(
@@ -137,6 +140,9 @@ impl Prober {
                 function.site.instruction,
                 if function.site.emulated { "emulated" } else { "single-step" },
             );
+        }
+        if !allocator.exits.is_empty() {
+            tracing::debug!("probing {} ends of operator new", allocator.exits.len());
         }
         for note in &allocator.notes {
             tracing::warn!("{}: {note}", probed.path.display());
