@@ -20,7 +20,7 @@ pub use epoch::{EpochSlot, KernelState, Row, RowCounts, RowKey, Trigger};
 pub use event::{EventHeader, EventKind, StackEvent};
 pub use ids::{Epoch, Space, StackId};
 pub use live::{LiveBlock, LiveKey};
-pub use settings::{Control, ShimStep};
+pub use settings::{CodeRange, Control, ShimStep};
 pub use tally::{Tally, TallyKind};
 pub use thread::{CallKind, OperatorCall, ThreadState};
 

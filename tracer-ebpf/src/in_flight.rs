@@ -101,7 +101,7 @@ pub fn free(ctx: &ProbeContext, address: u64) {
             thread.last_block = 0;
         }
     }
-    record::freed(address, deleted);
+    record::freed(ctx, address, deleted);
 }
 
 /// `operator delete` was entered: a `free` that may call another one with the same block.

@@ -1,10 +1,10 @@
 //! What a call's result means for the books: commit, restore, or lose and count.
 
-use aya_ebpf::helpers::bpf_probe_read_user;
+use aya_ebpf::{helpers::bpf_probe_read_user, programs::ProbeContext};
 use tracer_common::{CallKind, LiveBlock, LiveKey, StackId, TallyKind, ThreadState};
 
 use crate::{
-    calls::Returned,
+    calls::{self, Returned},
     control,
     epochs::{self, Now},
     live,
@@ -67,20 +67,25 @@ pub fn operator_returned(call: &Returned, thread: *mut ThreadState, size: u64) {
 
 /// A block's owner gave it back. `deleted` is the last block that `operator delete` took in this thread.
 #[inline(always)]
-pub fn freed(address: u64, deleted: u64) {
+pub fn freed(ctx: &ProbeContext, address: u64, deleted: u64) {
     let Some(now) = epochs::now() else { return };
-    match live::take(LiveKey::new(now.space, address)) {
-        Some(block) => {
-            tally::count(TallyKind::FreeCalls);
-            settle(now, &block);
-        }
-        // `operator delete` calls `free`: counted already. An address that was handed out again since
-        // would be in the live set.
-        None if address == deleted => {}
-        None => {
-            tally::count(TallyKind::FreeCalls);
-            tally::count(TallyKind::FreeUnknown);
-        }
+    if let Some(block) = live::take(LiveKey::new(now.space, address)) {
+        tally::count(TallyKind::FreeCalls);
+        settle(now, &block);
+        return;
+    }
+    if address == deleted {
+        // `operator delete` calls `free`: counted already. An address that was handed out again since would
+        // be in the live set.
+        return;
+    }
+    // SAFETY: reads the target's memory through the helper, which checks the address.
+    let caller = unsafe { bpf_probe_read_user(calls::entry_sp(ctx) as *const u64) };
+    if caller.is_ok_and(control::is_allocator_code) {
+        tally::count(TallyKind::FreeInternal);
+    } else {
+        tally::count(TallyKind::FreeCalls);
+        tally::count(TallyKind::FreeUnknown);
     }
 }
 

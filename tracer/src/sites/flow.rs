@@ -82,15 +82,15 @@ struct Walk<'a, 'data> {
 }
 
 /// Where a branch or a call leads.
-enum Landing<'data> {
+enum Landing {
     Code(u64),
     Landmark,
     Nowhere,
     /// To another object, or by a register.
-    Unknown(Option<&'data str>),
+    Unknown,
 }
 
-impl<'data> Walk<'_, 'data> {
+impl Walk<'_, '_> {
     /// From `address` to where the straight line ends.
     fn straight_on(&mut self, address: u64) {
         let end = self.extents.around(ElfAddr(address)).map_or(address, |extent| extent.end);
@@ -138,32 +138,32 @@ impl<'data> Walk<'_, 'data> {
                     false
                 }
                 Landing::Nowhere => false,
-                Landing::Code(_) | Landing::Unknown(_) => true,
+                Landing::Code(_) | Landing::Unknown => true,
             },
             FlowControl::Interrupt | FlowControl::Exception | FlowControl::XbeginXabortXend => false,
         }
     }
 
-    fn jump(&mut self, landing: Landing<'data>) {
+    fn jump(&mut self, landing: Landing) {
         match landing {
             Landing::Code(target) => self.todo.push(target),
             Landing::Landmark => self.flow.passes = true,
             Landing::Nowhere => {}
-            Landing::Unknown(_) => self.flow.open = true,
+            Landing::Unknown => self.flow.open = true,
         }
     }
 
-    fn landing(&self, instruction: &Instruction) -> Landing<'data> {
+    fn landing(&self, instruction: &Instruction) -> Landing {
         if instruction.op_count() == 1 && instruction.op0_kind() == OpKind::NearBranch64 {
             return self.at(instruction.near_branch_target());
         }
         match slot_of(instruction) {
             Some(slot) => self.through(slot),
-            None => Landing::Unknown(None),
+            None => Landing::Unknown,
         }
     }
 
-    fn at(&self, target: u64) -> Landing<'data> {
+    fn at(&self, target: u64) -> Landing {
         if self.landmarks.starts.contains(&ElfAddr(target)) {
             return Landing::Landmark;
         }
@@ -179,16 +179,16 @@ impl<'data> Walk<'_, 'data> {
     }
 
     /// Through a slot of the global offset table.
-    fn through(&self, slot: ElfAddr) -> Landing<'data> {
+    fn through(&self, slot: ElfAddr) -> Landing {
         match self.linkage.behind(slot) {
             Some(symbol) if (self.landmarks.is_name)(symbol.name) => Landing::Landmark,
             Some(symbol) if never_returns(symbol.name) => Landing::Nowhere,
             Some(symbol) => match symbol.address {
                 Some(address) if self.landmarks.starts.contains(&address) => Landing::Landmark,
                 Some(address) => Landing::Code(address.0),
-                None => Landing::Unknown(Some(symbol.name)),
+                None => Landing::Unknown,
             },
-            None => Landing::Unknown(None),
+            None => Landing::Unknown,
         }
     }
 }
