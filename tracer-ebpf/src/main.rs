@@ -1,5 +1,5 @@
 //! memtrace in the kernel: entry points only. Each hands on to the file that owns its job:
-//! `calls` (arguments) → `in_flight` (entry to return) → `record` (commit or restore) →
+//! `calls` (arguments) → `in_flight`, `operators` (entry to return) → `record` (commit or restore) →
 //! `live`, `rows`, `epochs`, `stack`, `tally`.
 //!
 //! All entry probes are attached with a filter on the target's address space, so they fire for no
@@ -16,6 +16,7 @@ mod control;
 mod epochs;
 mod in_flight;
 mod live;
+mod operators;
 mod process;
 mod record;
 mod rows;
@@ -59,11 +60,12 @@ fn enter_realloc(ctx: ProbeContext) -> u32 {
     0
 }
 
-/// Attaches to: `reallocarray`. Captures: as `realloc`, with a product for the size.
+/// Attaches to: `reallocarray`. Captures: as `realloc`, with a product for the size. Where it overflows the call
+/// fails, and must not look like one for 0 bytes, which frees.
 #[uprobe]
 fn enter_reallocarray(ctx: ProbeContext) -> u32 {
     let old = calls::argument(&ctx, 0);
-    let size = calls::argument(&ctx, 1).wrapping_mul(calls::argument(&ctx, 2));
+    let size = calls::product(calls::argument(&ctx, 1), calls::argument(&ctx, 2));
     in_flight::enter(&ctx, calls::reallocation(old), size, old);
     0
 }
@@ -82,10 +84,25 @@ fn leave(ctx: RetProbeContext) -> u32 {
     0
 }
 
-/// Attaches to: `free`, `cfree` and their sized kin. Captures: the address.
+/// Attaches to: `free`, `cfree` and their sized kin, and an allocator's own `operator delete`. Captures: the address.
 #[uprobe]
 fn enter_free(ctx: ProbeContext) -> u32 {
     in_flight::free(&ctx, calls::argument(&ctx, 0));
+    0
+}
+
+/// Attaches to: an `operator new` that does not get its blocks from `malloc`. Captures: the size.
+#[uprobe]
+fn enter_operator_new(ctx: ProbeContext) -> u32 {
+    operators::enter(&ctx, calls::argument(&ctx, 0));
+    0
+}
+
+/// Attaches to: each `ret` instruction that such an operator ends with. Captures: the block, its stack, the
+/// epoch. No return probe, because these functions throw. Cost: a `ret` is single-stepped.
+#[uprobe]
+fn leave_operator_new(ctx: ProbeContext) -> u32 {
+    operators::leave(&ctx);
     0
 }
 

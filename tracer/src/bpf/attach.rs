@@ -54,11 +54,21 @@ impl Kernel {
             Role::Reallocarray => "enter_reallocarray",
             Role::PosixMemalign => "enter_posix_memalign",
             Role::Free => "enter_free",
+            Role::OperatorNew => "enter_operator_new",
         };
-        if role != Role::Free {
+        if role.call_kind().is_some() {
             self.attach(file, "leave", offset, function)?;
         }
         self.attach(file, entry, offset, function)
+    }
+
+    /// Probes an instruction that an `operator new` ends with. To be done before the operators' own probes.
+    ///
+    /// # Errors
+    ///
+    /// Where the kernel refuses the probe.
+    pub fn attach_exit(&mut self, file: ProbedFile<'_>, offset: FileOffset) -> Result<(), BpfError> {
+        self.attach(file, "leave_operator_new", offset, "the end of operator new")
     }
 
     /// Marks at the entry of a function.

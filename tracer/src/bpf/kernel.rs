@@ -57,7 +57,7 @@ pub struct Kernel {
 }
 
 /// Programs on functions of the target.
-pub(super) const PROBES: [&str; 10] = [
+pub(super) const PROBES: [&str; 12] = [
     "enter_malloc",
     "enter_calloc",
     "enter_aligned",
@@ -66,6 +66,8 @@ pub(super) const PROBES: [&str; 10] = [
     "enter_posix_memalign",
     "leave",
     "enter_free",
+    "enter_operator_new",
+    "leave_operator_new",
     "mark_fn",
     "objects_changed",
 ];

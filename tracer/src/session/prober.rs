@@ -134,6 +134,9 @@ impl Prober {
                 return Ok(());
             }
         };
+        for exit in &allocator.exits {
+            kernel.attach_exit(probed, *exit)?;
+        }
         for function in &allocator.functions {
             kernel.attach_function(probed, function.role, function.site.offset, &function.name)?;
             tracing::debug!(
@@ -144,6 +147,9 @@ impl Prober {
                 function.site.instruction,
                 if function.site.emulated { "emulated" } else { "single-step" },
             );
+        }
+        if !allocator.exits.is_empty() {
+            tracing::debug!("probing {} ends of operator new", allocator.exits.len());
         }
         if let Some((first, last)) = own_code(&allocator)
             && let Some(start) = modules.address_of_offset(module, first)
@@ -195,12 +201,12 @@ fn is_named(path: &Path, wanted: &str) -> bool {
 }
 
 /// From the first to the last function that is defined in one source file everywhere: between them lies the
-/// allocator's own code. (`reallocarray` is built from a file of its own.)
+/// allocator's own code. (`reallocarray` is built from a file of its own, and so are C++'s operators.)
 fn own_code(allocator: &Allocator) -> Option<(FileOffset, FileOffset)> {
     let starts = allocator
         .functions
         .iter()
-        .filter(|function| function.role != Role::Reallocarray)
+        .filter(|function| function.role != Role::Reallocarray && !function.name.starts_with("_Z"))
         .map(|function| FileOffset(function.site.offset.0 - u64::from(function.site.skip)));
     starts.clone().min().zip(starts.max())
 }

@@ -11,10 +11,14 @@ mod dynamic;
 pub(crate) mod elf;
 mod emulation;
 mod error;
+mod extents;
 mod finder;
+mod flow;
 mod functions;
 mod identity;
+mod linkage;
 mod lookup;
+mod operators;
 pub(crate) mod symbols;
 #[cfg(test)]
 pub(crate) mod testing;
