@@ -143,7 +143,7 @@ impl Kernel {
         probe.attach(offset.0, path, scope).map(drop).map_err(|source| BpfError::Attach {
             function: function.to_owned(),
             path: file.path.to_owned(),
-            source,
+            source: source.into(),
         })
     }
 }

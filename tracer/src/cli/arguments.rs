@@ -33,6 +33,34 @@ pub struct Arguments {
 pub enum Command {
     /// Start a command under trace, from its first instruction
     Exec(ExecArguments),
+    /// Say what works on this machine, and for a process, and what mends the rest
+    Doctor(DoctorArguments),
+}
+
+/// `memtrace doctor`.
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArguments {
+    /// A process that is to be traced; nothing is attached to it
+    #[arg(short, long, value_name = "PID")]
+    pub pid: Option<u32>,
+
+    /// How much the maps may hold.
+    #[command(flatten)]
+    pub capacity: CapacityArguments,
+}
+
+/// How much the kernel side can hold.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct CapacityArguments {
+    /// Live blocks that can be followed
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_LIVE,
+          value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
+    pub max_live: u32,
+
+    /// Distinct call stacks that can be told apart
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_STACKS,
+          value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub max_stacks: u32,
 }
 
 /// `memtrace exec`.
@@ -108,15 +136,13 @@ pub struct TraceArguments {
     #[arg(long)]
     pub strict: bool,
 
-    /// Live blocks that can be followed
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_LIVE,
-          value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
-    pub max_live: u32,
+    /// Probe a process with a seccomp filter even on kernels that kill it for that (6.11 to 6.12.13, 6.13 to 6.13.2)
+    #[arg(long)]
+    pub allow_seccomp: bool,
 
-    /// Distinct call stacks that can be told apart
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_STACKS,
-          value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
-    pub max_stacks: u32,
+    /// How much the maps may hold.
+    #[command(flatten)]
+    pub capacity: CapacityArguments,
 
     /// Only errors and the report
     #[arg(short, long, conflicts_with = "verbose")]

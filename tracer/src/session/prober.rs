@@ -41,6 +41,11 @@ impl Prober {
         }
     }
 
+    /// Whose probes they are.
+    pub(super) fn pid(&self) -> Pid {
+        self.pid
+    }
+
     /// Reads the target's mappings and probes what is new among them.
     ///
     /// # Errors

@@ -31,6 +31,9 @@ impl Process {
     ///
     /// Where there is none, it is not ours to trace, or not a kind that can be traced.
     pub fn open(pid: Pid) -> Result<Self, TargetError> {
+        if !own_proc() {
+            return Err(TargetError::ForeignProc);
+        }
         if pid.0 == std::process::id() {
             return Err(TargetError::Ourselves { pid });
         }
@@ -111,6 +114,12 @@ impl AsFd for Process {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
     }
+}
+
+/// Whether `/proc` is of our own pid namespace. With any other we would look at one process and probe another.
+pub(crate) fn own_proc() -> bool {
+    let own = fs::read_link("/proc/self").ok();
+    own.is_some_and(|own| own.as_os_str() == std::process::id().to_string().as_str())
 }
 
 fn command_line(pid: Pid) -> Result<Vec<String>, TargetError> {
