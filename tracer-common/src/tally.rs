@@ -34,6 +34,9 @@ pub enum TallyKind {
     StackError,
     /// A new stack did not fit into the ring buffer. It is sent again with its next event.
     RingFull,
+    /// Changes of mappings that were not told: no room in the ring buffer or for a call in flight, or a
+    /// call that another interrupted or that never returned.
+    MapLost,
 }
 
 /// All counters; one of these per CPU.
@@ -46,7 +49,7 @@ pub struct Tally {
 
 impl Tally {
     /// How many kinds there are.
-    pub const LEN: usize = 14;
+    pub const LEN: usize = 15;
 
     /// The count of one kind.
     pub const fn get(&self, kind: TallyKind) -> u64 {
@@ -54,6 +57,6 @@ impl Tally {
     }
 }
 
-const _: () = assert!(TallyKind::RingFull as usize + 1 == Tally::LEN);
+const _: () = assert!(TallyKind::MapLost as usize + 1 == Tally::LEN);
 
 pod!(Tally);

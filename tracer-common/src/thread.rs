@@ -1,6 +1,6 @@
 //! What is kept per thread of the target, between an allocation call's entry and its return.
 
-use crate::{LiveBlock, StackEvent, pod};
+use crate::{LiveBlock, MapCall, StackEvent, pod};
 
 /// How a call's arguments and result are to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,10 +33,12 @@ pub struct ThreadState {
     pub has_old: u32,
     /// `Reallocate`: the old block's record, kept here until the result is known.
     pub old: LiveBlock,
+    /// The mapping call in flight. It may be part of the allocation call, and has a slot of its own.
+    pub map: MapCall,
     /// Where the stack is put together; also the event that carries it.
     pub stack: StackEvent,
 }
 
-const _: () = assert!(size_of::<ThreadState>() == 56 + size_of::<StackEvent>());
+const _: () = assert!(size_of::<ThreadState>() == 96 + size_of::<StackEvent>());
 
 pod!(ThreadState);
