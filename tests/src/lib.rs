@@ -1,1 +1,21 @@
-//! What the real-kernel tests share.
+//! What the tests on real programs and the real kernel share: programs to trace, running memtrace on them,
+//! reading its report. `docs/testing.md` says how to write a test with it.
+
+mod binary;
+mod document;
+mod lines;
+mod memtrace;
+mod process;
+mod program;
+mod requirements;
+mod target;
+mod wait;
+
+pub use binary::memtrace_binary;
+pub use document::{Document, Stack};
+pub use memtrace::{Finished, Memtrace, Running};
+pub use process::{bytes_at, mapped_object, start_time};
+pub use program::{Language, Program};
+pub use requirements::{cannot_trace, skip};
+pub use target::Target;
+pub use wait::{LONG, until};

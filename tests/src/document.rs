@@ -1,0 +1,198 @@
+//! The JSON report.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+/// A report. Accessors panic where the schema is not kept, which fails the test.
+#[derive(Clone, Debug)]
+pub struct Document(Value);
+
+/// One of its stacks.
+#[derive(Clone, Copy, Debug)]
+pub struct Stack<'a>(&'a Value);
+
+impl Document {
+    /// Reads one document.
+    ///
+    /// # Errors
+    ///
+    /// Where it is none.
+    pub fn parse(text: &str) -> Result<Self> {
+        serde_json::from_str(text)
+            .map(Self)
+            .with_context(|| format!("not one JSON document: {text:.2000}"))
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// Where it can't be read.
+    pub fn read(path: &Path) -> Result<Self> {
+        Self::parse(&fs::read_to_string(path).with_context(|| path.display().to_string())?)
+    }
+
+    /// What is at a JSON pointer, as in `/totals/net_bytes`.
+    ///
+    /// # Panics
+    ///
+    /// Where nothing is.
+    #[track_caller]
+    pub fn at(&self, pointer: &str) -> &Value {
+        self.0.pointer(pointer).unwrap_or_else(|| panic!("no {pointer} in {:#}", self.0))
+    }
+
+    /// The integer at a JSON pointer.
+    ///
+    /// # Panics
+    ///
+    /// Where there is none.
+    #[track_caller]
+    pub fn number(&self, pointer: &str) -> i64 {
+        integer(self.at(pointer))
+    }
+
+    /// Its iterations, the partial last one included.
+    ///
+    /// # Panics
+    ///
+    /// Where it has none.
+    #[track_caller]
+    pub fn iterations(&self) -> &[Value] {
+        list(self.at("/iterations"))
+    }
+
+    /// How many iterations a mark ended, warm-up included.
+    pub fn whole_iterations(&self) -> usize {
+        self.iterations().iter().filter(|iteration| iteration["partial"] == false).count()
+    }
+
+    /// Its stacks.
+    ///
+    /// # Panics
+    ///
+    /// Where it has none.
+    #[track_caller]
+    pub fn stacks(&self) -> Vec<Stack<'_>> {
+        list(self.at("/stacks")).iter().map(Stack).collect()
+    }
+
+    /// The stacks that grew.
+    pub fn growers(&self) -> Vec<Stack<'_>> {
+        self.stacks().into_iter().filter(|stack| stack.growth_bytes() > 0).collect()
+    }
+
+    /// The stacks for which this line is responsible.
+    pub fn stacks_at(&self, file: &Path, line: u64) -> Vec<Stack<'_>> {
+        let wanted = Some((file.to_string_lossy().into_owned(), line));
+        self.stacks().into_iter().filter(|stack| stack.line() == wanted).collect()
+    }
+
+    /// Asserts that the books are closed: nothing lost, and each call seen is one that was recorded or
+    /// set aside.
+    ///
+    /// # Panics
+    ///
+    /// If they aren't.
+    #[track_caller]
+    pub fn assert_ledger_closes(&self) {
+        let ledger = self.at("/ledger");
+        assert_eq!(ledger["complete"], true, "{ledger:#}");
+        for side in ["allocs", "frees"] {
+            let side = &ledger[side];
+            let set_aside: i64 =
+                ["failed", "filtered", "pending"].map(|part| integer(&side[part])).iter().sum();
+            let lost: i64 = side["lost"]
+                .as_object()
+                .into_iter()
+                .flat_map(|lost| lost.values())
+                .map(integer)
+                .sum();
+            assert_eq!(
+                integer(&side["seen"]),
+                integer(&side["recorded"]) + set_aside + lost,
+                "{ledger:#}"
+            );
+            assert_eq!(integer(&side["unaccounted"]), 0, "{ledger:#}");
+        }
+        let allocated: i64 =
+            self.iterations().iter().map(|iteration| integer(&iteration["alloc_blocks"])).sum();
+        assert_eq!(integer(&ledger["allocs"]["recorded"]), allocated, "{ledger:#}");
+    }
+}
+
+impl<'a> Stack<'a> {
+    /// A number of it.
+    ///
+    /// # Panics
+    ///
+    /// Where it has no such field.
+    #[track_caller]
+    pub fn number(&self, field: &str) -> i64 {
+        integer(&self.0[field])
+    }
+
+    /// Growth from the baseline to the last mark.
+    #[track_caller]
+    pub fn growth_bytes(&self) -> i64 {
+        self.number("growth_bytes")
+    }
+
+    /// Its verdict.
+    ///
+    /// # Panics
+    ///
+    /// Where it has none.
+    #[track_caller]
+    pub fn verdict(&self) -> &'a str {
+        self.0["verdict"].as_str().unwrap_or_else(|| panic!("no verdict in {:#}", self.0))
+    }
+
+    /// File and line of its responsible frame.
+    pub fn line(&self) -> Option<(String, u64)> {
+        let frame = self.responsible()?;
+        Some((frame["file"].as_str()?.to_owned(), frame["line"].as_u64()?))
+    }
+
+    /// Its responsible frame.
+    pub fn responsible(&self) -> Option<&'a Value> {
+        let index = self.0["responsible"].as_u64()?;
+        self.0["frames"].get(usize::try_from(index).ok()?)
+    }
+
+    /// The functions of its frames, innermost first; `?` for one without a name.
+    pub fn functions(&self) -> Vec<&'a str> {
+        list(&self.0["frames"])
+            .iter()
+            .map(|frame| frame["function"].as_str().unwrap_or("?"))
+            .collect()
+    }
+
+    /// Net (bytes, blocks) of each iteration.
+    #[track_caller]
+    pub fn net(&self) -> Vec<(i64, i64)> {
+        let steps = list(&self.0["per_iteration"]).iter();
+        steps.map(|step| (integer(&step["net_bytes"]), integer(&step["net_blocks"]))).collect()
+    }
+
+    /// Blocks alive at the end: (iteration of birth, blocks, bytes).
+    #[track_caller]
+    pub fn survivors(&self) -> Vec<(i64, i64, i64)> {
+        let cohorts = list(&self.0["survivors"]).iter();
+        cohorts
+            .map(|c| (integer(&c["born"]), integer(&c["blocks"]), integer(&c["bytes"])))
+            .collect()
+    }
+}
+
+#[track_caller]
+fn integer(value: &Value) -> i64 {
+    value.as_i64().unwrap_or_else(|| panic!("{value} is not an integer"))
+}
+
+#[track_caller]
+fn list(value: &Value) -> &[Value] {
+    value.as_array().unwrap_or_else(|| panic!("{value} is not a list"))
+}
