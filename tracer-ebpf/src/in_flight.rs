@@ -14,7 +14,7 @@ use aya_ebpf::{
 };
 use tracer_common::{CallKind, LiveKey, TallyKind, ThreadState, limits::MAX_THREADS};
 
-use crate::{calls, control, epochs, live, record, tally};
+use crate::{calls, control, epochs, live, mappings, record, tally};
 
 /// Keyed by `pid_tgid`. An entry stays until its thread ends: making one costs ten times a lookup.
 #[map]
@@ -66,7 +66,7 @@ pub fn leave(ctx: &RetProbeContext) {
     if !control::active() {
         return;
     }
-    let Some(thread) = THREADS.get_ptr_mut(bpf_get_current_pid_tgid()) else { return };
+    let Some(thread) = known_thread() else { return };
     // SAFETY: as in `enter`. Not a reference: the stack below it is written through the pointer.
     unsafe {
         if (*thread).sp == 0 || (*thread).sp != calls::returned_sp(ctx) {
@@ -95,7 +95,7 @@ pub fn free(ctx: &ProbeContext, address: u64) {
 
 /// Whether a call entered at `sp` is part of the one that was entered at `outer`.
 #[inline(always)]
-fn is_nested(outer: u64, sp: u64) -> bool {
+pub fn is_nested(outer: u64, sp: u64) -> bool {
     if sp > outer {
         return false;
     }
@@ -114,15 +114,25 @@ pub fn forget_thread() {
     let Some(thread) = THREADS.get_ptr_mut(id) else { return };
     // SAFETY: as in `enter`.
     let thread = unsafe { &mut *thread };
-    if thread.sp != 0 && control::active() {
-        tally::count(TallyKind::AllocUnfinished);
-        record::abandon(thread);
+    if control::active() {
+        mappings::abandon(thread);
+        if thread.sp != 0 {
+            tally::count(TallyKind::AllocUnfinished);
+            record::abandon(thread);
+        }
     }
     let _ = THREADS.remove(id);
 }
 
+/// This thread's entry, if it ever was inside an allocation or mapping call.
 #[inline(always)]
-fn this_thread() -> Option<*mut ThreadState> {
+pub fn known_thread() -> Option<*mut ThreadState> {
+    THREADS.get_ptr_mut(bpf_get_current_pid_tgid())
+}
+
+/// This thread's entry; a new one where there is none yet and there is room.
+#[inline(always)]
+pub fn this_thread() -> Option<*mut ThreadState> {
     let id = bpf_get_current_pid_tgid();
     if let Some(thread) = THREADS.get_ptr_mut(id) {
         return Some(thread);

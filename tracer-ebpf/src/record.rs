@@ -6,7 +6,7 @@ use tracer_common::{CallKind, LiveBlock, LiveKey, StackId, TallyKind, ThreadStat
 use crate::{
     calls, control,
     epochs::{self, Now},
-    live,
+    live, mappings,
     rows, stack, tally,
 };
 
@@ -28,6 +28,7 @@ pub fn returned(ctx: &RetProbeContext, thread: *mut ThreadState) {
             block
         } else {
             tally::count(TallyKind::AllocReadFault);
+            mappings::settle(thread, now, StackId::UNKNOWN);
             return;
         }
     } else {
@@ -42,6 +43,7 @@ pub fn returned(ctx: &RetProbeContext, thread: *mut ThreadState) {
     }
     if block == 0 {
         tally::count(TallyKind::AllocFailed);
+        mappings::settle(thread, now, StackId::UNKNOWN);
     } else {
         allocated(ctx, thread, now, block, size);
     }
@@ -65,16 +67,27 @@ pub fn abandon(thread: &mut ThreadState) {
     thread.sp = 0;
     if let Some(now) = epochs::now() {
         restore(thread, now);
+        mappings::settle(thread, now, StackId::UNKNOWN);
     }
 }
 
 #[inline(always)]
 fn allocated(ctx: &RetProbeContext, thread: *mut ThreadState, now: Now, address: u64, size: u64) {
-    if !control::wants(size) {
+    let wanted = control::wants(size);
+    if !wanted {
         tally::count(TallyKind::AllocFiltered);
-        return;
+        if !mappings::owes_stack(thread) {
+            return;
+        }
     }
     let mut id = stack::capture(ctx, now.space, thread);
+    if mappings::owes_stack(thread) {
+        stack::send(thread, id, now.space);
+        mappings::settle(thread, now, id);
+    }
+    if !wanted {
+        return;
+    }
     let row = match rows::of_new_block(now, id, thread) {
         Some(row) => row,
         None => {

@@ -55,7 +55,7 @@ pub struct Kernel {
 }
 
 /// Programs on functions of the target.
-pub(super) const PROBES: [&str; 10] = [
+pub(super) const PROBES: [&str; 16] = [
     "enter_malloc",
     "enter_calloc",
     "enter_aligned",
@@ -64,6 +64,12 @@ pub(super) const PROBES: [&str; 10] = [
     "enter_posix_memalign",
     "leave",
     "enter_free",
+    "enter_mmap",
+    "enter_mremap",
+    "enter_sbrk",
+    "enter_brk",
+    "leave_mapping",
+    "enter_munmap",
     "mark_fn",
     "objects_changed",
 ];

@@ -6,7 +6,7 @@ use super::SessionError;
 use crate::{
     bpf::{Kernel, ProbedFile},
     cli::MarkFunction,
-    sites::{self, FindError},
+    sites::{self, FindError, FunctionSites},
     target::{Module, ModuleId, Modules, read_object},
     units::{FileOffset, Pid},
     unwind,
@@ -24,6 +24,7 @@ pub(super) struct Prober {
     /// Near names, from every object that was searched for the mark function in vain.
     near: BTreeSet<String>,
     functions: usize,
+    mappings: usize,
     allocators: Vec<String>,
     is_go: bool,
 }
@@ -36,6 +37,7 @@ impl Prober {
             marked: BTreeSet::new(),
             near: BTreeSet::new(),
             functions: 0,
+            mappings: 0,
             allocators: Vec::new(),
             is_go: false,
         }
@@ -90,7 +92,8 @@ impl Prober {
 
     /// What is probed, in a phrase.
     pub(super) fn summary(&self) -> String {
-        format!("{} functions in {}", self.functions, self.allocators.join(", "))
+        let allocators = self.allocators.join(", ");
+        format!("{} functions in {allocators}, {} for mappings", self.functions, self.mappings)
     }
 
     fn probe(&mut self, kernel: &mut Kernel, modules: &Modules, module: &Arc<Module>) -> Result<(), SessionError> {
@@ -106,6 +109,7 @@ impl Prober {
             kernel.attach_linker(probed, hook.site.offset, LINKER_HOOK)?;
         }
         self.probe_allocator(kernel, probed, &object)?;
+        self.probe_mappings(kernel, probed, &object)?;
         self.probe_mark(kernel, probed, module, &object)?;
         let shims = unwind::shim_steps(&object).into_iter();
         kernel.add_shims(shims.filter_map(|(address, step)| {
@@ -127,17 +131,7 @@ impl Prober {
                 return Ok(());
             }
         };
-        for function in &allocator.functions {
-            kernel.attach_function(probed, function.role, function.site.offset, &function.name)?;
-            tracing::debug!(
-                "probing {} in {} at +{} ({}), {}",
-                function.name,
-                probed.path.display(),
-                function.site.skip,
-                function.site.instruction,
-                if function.site.emulated { "emulated" } else { "single-step" },
-            );
-        }
+        attach_all(kernel, probed, &allocator.functions)?;
         for note in &allocator.notes {
             tracing::warn!("{}: {note}", probed.path.display());
         }
@@ -145,6 +139,23 @@ impl Prober {
             self.functions += allocator.functions.len();
             self.allocators.push(file_name(probed.path));
         }
+        Ok(())
+    }
+
+    /// The second domain. A program without it can be traced all the same.
+    fn probe_mappings(
+        &mut self,
+        kernel: &mut Kernel,
+        probed: ProbedFile<'_>,
+        object: &[u8],
+    ) -> Result<(), SessionError> {
+        // What can't be read has been said when allocators were looked for.
+        let Ok(mapping) = sites::mapping_sites(object) else { return Ok(()) };
+        attach_all(kernel, probed, &mapping.functions)?;
+        for note in &mapping.notes {
+            tracing::warn!("{}: {note}", probed.path.display());
+        }
+        self.mappings += mapping.functions.len();
         Ok(())
     }
 
@@ -174,6 +185,25 @@ impl Prober {
         }
         Ok(())
     }
+}
+
+fn attach_all(
+    kernel: &mut Kernel,
+    probed: ProbedFile<'_>,
+    functions: &[FunctionSites],
+) -> Result<(), SessionError> {
+    for function in functions {
+        kernel.attach_function(probed, function.role, function.site.offset, &function.name)?;
+        tracing::debug!(
+            "probing {} in {} at +{} ({}), {}",
+            function.name,
+            probed.path.display(),
+            function.site.skip,
+            function.site.instruction,
+            if function.site.emulated { "emulated" } else { "single-step" },
+        );
+    }
+    Ok(())
 }
 
 /// Whether an object goes by the name that `--mark-fn f@NAME` gives: its path, or the last part of it.

@@ -15,6 +15,7 @@ mod finder;
 mod functions;
 mod identity;
 mod lookup;
+mod mapping;
 pub(crate) mod symbols;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -25,3 +26,4 @@ pub use finder::{Needs, Site, find_site};
 pub use functions::{Family, Role, role_of};
 pub use identity::{build_id, is_go, is_static_executable};
 pub use lookup::{FoundFunction, find_function};
+pub use mapping::mapping_sites;
