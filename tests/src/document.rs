@@ -162,6 +162,11 @@ impl<'a> Stack<'a> {
         self.0["frames"].get(usize::try_from(index).ok()?)
     }
 
+    /// The object that called the allocation function; empty where the stack is not known.
+    pub fn module(&self) -> &'a str {
+        self.0["frames"][0]["module"].as_str().unwrap_or_default()
+    }
+
     /// The functions of its frames, innermost first; `?` for one without a name.
     pub fn functions(&self) -> Vec<&'a str> {
         list(&self.0["frames"])

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{Document, binary::memtrace_binary, lines::Lines, wait};
+use crate::{Document, Target, binary::memtrace_binary, lines::Lines, wait};
 
 /// A command line of memtrace in the making.
 #[derive(Debug)]
@@ -61,6 +61,17 @@ impl Memtrace {
     pub fn command_line(&self) -> Vec<OsString> {
         let words = std::iter::once(self.command.get_program()).chain(self.command.get_args());
         words.map(OsStr::to_owned).collect()
+    }
+
+    /// Starts it as what a command under `exec` looks like from outside: by its standard input and output.
+    /// Standard error is the test's.
+    ///
+    /// # Errors
+    ///
+    /// Where it can't be started.
+    pub fn into_target(mut self) -> Result<Target> {
+        self.command.stderr(Stdio::inherit());
+        Target::start(&mut self.command)
     }
 
     /// Runs it to its end.

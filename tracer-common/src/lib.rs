@@ -22,7 +22,7 @@ pub use event::{EventHeader, EventKind, StackEvent};
 pub use ids::{Epoch, Space, StackId};
 pub use live::{LiveBlock, LiveKey};
 pub use mapping::{MapCall, MapCallKind, MapEvent, MapOp};
-pub use settings::{Control, ShimStep};
+pub use settings::{CodeRange, Control, ShimStep};
 pub use tally::{Tally, TallyKind};
 pub use thread::{CallKind, ThreadState};
 

@@ -10,6 +10,9 @@ pub const MAX_SHIM_STEPS: usize = 4;
 /// Shim return addresses known per process.
 pub const MAX_SHIMS: u32 = 4096;
 
+/// Objects with an allocator whose own frees are told apart.
+pub const MAX_ALLOCATORS: u32 = 8;
+
 /// Epochs that may be open or not yet drained. A mark beyond it is merged into the running epoch and
 /// counted. At 1 000 marks a second that is one second of a controller that doesn't get to run.
 pub const MAX_EPOCHS: u32 = 1024;

@@ -16,6 +16,8 @@ pub const THREADS: &str = "THREADS";
 pub const KNOWN: &str = "KNOWN";
 /// Return address → [`crate::ShimStep`].
 pub const SHIMS: &str = "SHIMS";
+/// [`crate::CodeRange`]s of allocators.
+pub const ALLOCATORS: &str = "ALLOCATORS";
 /// [`crate::Tally`], one per CPU.
 pub const TALLY: &str = "TALLY";
 /// Events.

@@ -24,7 +24,17 @@ pub struct ShimStep {
     pub keeps_rbp: u32,
 }
 
+/// Where an allocator's own code lies in the target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct CodeRange {
+    /// Its first byte.
+    pub start: u64,
+    /// The byte after its last.
+    pub end: u64,
+}
+
 const _: () = assert!(size_of::<Control>() == 16);
 const _: () = assert!(size_of::<ShimStep>() == 8);
 
-pod!(Control, ShimStep);
+pod!(Control, ShimStep, CodeRange);

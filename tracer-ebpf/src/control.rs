@@ -1,7 +1,7 @@
 //! What the controller says, before the load (constants) and during the run (one map value).
 
 use aya_ebpf::{Global, macros::map, maps::Array};
-use tracer_common::Control;
+use tracer_common::{CodeRange, Control, limits::MAX_ALLOCATORS};
 
 #[unsafe(no_mangle)]
 static TARGET_TGID: Global<u32> = Global::new(0);
@@ -14,6 +14,24 @@ static MARK_EVERY: Global<u64> = Global::new(1);
 
 #[map]
 static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
+
+/// The code of the target's allocators; unused elements are empty.
+#[map]
+static ALLOCATORS: Array<CodeRange> = Array::with_max_entries(MAX_ALLOCATORS, 0);
+
+/// Whether an address lies in the code of an allocator.
+#[inline(always)]
+pub fn is_allocator_code(address: u64) -> bool {
+    for i in 0..MAX_ALLOCATORS {
+        if let Some(range) = ALLOCATORS.get(i)
+            && address >= range.start
+            && address < range.end
+        {
+            return true;
+        }
+    }
+    false
+}
 
 /// Whether events are recorded now.
 #[inline(always)]

@@ -77,9 +77,10 @@ pub fn mark(trigger: Trigger) {
     let Some(state) = STATE.get_ptr_mut(0) else { return };
     // SAFETY: as above.
     let running = unsafe { (&raw const (*state).epoch).read_volatile() };
-    // The trace's end must not be refused: a slot is kept for it, and one for what comes after.
-    let full = running.wrapping_sub(control::drained()) >= MAX_EPOCHS - 2;
-    if full && control::active() {
+    // The trace's end and a new image must not be refused: two slots are kept for them, and one for what
+    // comes after.
+    let full = running.wrapping_sub(control::drained()) >= MAX_EPOCHS - 3;
+    if full && control::active() && trigger as u32 != Trigger::Exec as u32 {
         // SAFETY: as above.
         atomic::add(unsafe { &raw mut (*state).marks_merged }, 1);
         return;

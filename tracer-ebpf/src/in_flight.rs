@@ -90,7 +90,7 @@ pub fn free(ctx: &ProbeContext, address: u64) {
             return; // `realloc(p, 0)` calls `free`: the reallocation accounts for the block
         }
     }
-    record::freed(address);
+    record::freed(ctx, address);
 }
 
 /// Whether a call entered at `sp` is part of the one that was entered at `outer`.

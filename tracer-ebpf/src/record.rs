@@ -1,6 +1,6 @@
 //! What a call's result means for the books: commit, restore, or lose and count.
 
-use aya_ebpf::{helpers::bpf_probe_read_user, programs::RetProbeContext};
+use aya_ebpf::{helpers::bpf_probe_read_user, programs::{ProbeContext, RetProbeContext}};
 use tracer_common::{CallKind, LiveBlock, LiveKey, StackId, TallyKind, ThreadState};
 
 use crate::{
@@ -51,12 +51,20 @@ pub fn returned(ctx: &RetProbeContext, thread: *mut ThreadState) {
 
 /// A block's owner gave it back.
 #[inline(always)]
-pub fn freed(address: u64) {
+pub fn freed(ctx: &ProbeContext, address: u64) {
     let Some(now) = epochs::now() else { return };
-    tally::count(TallyKind::FreeCalls);
-    match live::take(LiveKey::new(now.space, address)) {
-        Some(block) => settle(now, &block),
-        None => tally::count(TallyKind::FreeUnknown),
+    if let Some(block) = live::take(LiveKey::new(now.space, address)) {
+        tally::count(TallyKind::FreeCalls);
+        settle(now, &block);
+        return;
+    }
+    // SAFETY: reads the target's memory through the helper, which checks the address.
+    let caller = unsafe { bpf_probe_read_user(calls::entry_sp(ctx) as *const u64) };
+    if caller.is_ok_and(control::is_allocator_code) {
+        tally::count(TallyKind::FreeInternal);
+    } else {
+        tally::count(TallyKind::FreeCalls);
+        tally::count(TallyKind::FreeUnknown);
     }
 }
 

@@ -25,8 +25,24 @@ pub struct FileRow<'a> {
 
 /// Sums by line: most bytes first, then most blocks, then by place. Shrinkers come last and push nobody out.
 pub fn by_line<'a>(stacks: impl IntoIterator<Item = (Place<'a>, Amount)>) -> Vec<LineRow<'a>> {
-    let mut rows: Vec<_> =
-        sums(stacks).into_iter().map(|(place, amount)| LineRow { place, amount }).collect();
+    let mut sources = HashMap::new();
+    let lines = stacks.into_iter().map(|(place, amount)| {
+        // A line is one row, also where its text was found for only some of its stacks.
+        let line = place.without_source();
+        if let Some(source) = place.source() {
+            let known = sources.entry(line).or_insert(source);
+            *known = source.max(known);
+        }
+        (line, amount)
+    });
+    let sums = sums(lines);
+    let mut rows: Vec<_> = sums
+        .into_iter()
+        .map(|(line, amount)| {
+            let place = line.with_source(sources.get(&line).copied());
+            LineRow { place, amount }
+        })
+        .collect();
     rows.sort_unstable_by_key(|row| (Reverse(row.amount), row.place));
     rows
 }
@@ -51,7 +67,20 @@ fn sums<K: Eq + Hash>(parts: impl IntoIterator<Item = (K, Amount)>) -> HashMap<K
 #[cfg(test)]
 mod tests {
     use super::{by_file, by_line};
-    use crate::{analysis::Place, ledger::Amount};
+    use crate::{
+        analysis::{NamedStack, Place, samples::frame},
+        ledger::{Amount, samples::key},
+    };
+
+    #[test]
+    fn what_has_no_stack_has_no_place() {
+        let stack = NamedStack { frames: vec![frame("main")], unwind: "complete" };
+        let none = NamedStack { frames: vec![], unwind: "complete" };
+        assert_ne!(Place::of_stack(key(1), Some(&stack)), Place::Unknown);
+        for (id, stack) in [(0, Some(&stack)), (1, Some(&none)), (1, None)] {
+            assert_eq!(Place::of_stack(key(id), stack), Place::Unknown);
+        }
+    }
 
     fn line(file: &str, line: u32) -> Place<'_> {
         Place::Line { file, line, source: None }

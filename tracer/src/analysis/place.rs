@@ -93,6 +93,7 @@ impl<'a> Place<'a> {
     }
 
     /// The same place, however much of its text is known.
+    #[must_use]
     pub fn without_source(self) -> Self {
         self.with_source(None)
     }

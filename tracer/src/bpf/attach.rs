@@ -8,7 +8,11 @@ use std::{
 };
 
 use aya::programs::{UProbe, uprobe::UProbeScope};
-use tracer_common::{ShimStep, limits::MAX_SHIMS, names};
+use tracer_common::{
+    CodeRange, ShimStep,
+    limits::{MAX_ALLOCATORS, MAX_SHIMS},
+    names,
+};
 
 use super::{BpfError, Kernel, kernel::uprobe};
 use crate::{
@@ -106,6 +110,22 @@ impl Kernel {
             self.maps.shims.insert(address.0, step, 0).map_err(BpfError::map(names::SHIMS))?;
         }
         Ok(())
+    }
+
+    /// Makes the code of an allocator known, so that its own frees can be told from the program's. One beyond
+    /// [`MAX_ALLOCATORS`] is left out: its own frees then count as frees of unknown blocks.
+    ///
+    /// # Errors
+    ///
+    /// Where the map can't be written.
+    pub fn add_allocator(&mut self, start: Addr, end: Addr) -> Result<(), BpfError> {
+        let index = self.allocators;
+        if index >= MAX_ALLOCATORS {
+            return Ok(());
+        }
+        self.allocators += 1;
+        let range = CodeRange { start: start.0, end: end.0 };
+        self.maps.allocators.set(index, range, 0).map_err(BpfError::map(names::ALLOCATORS))
     }
 
     fn attach(

@@ -52,6 +52,8 @@ pub struct Kernel {
     pub(super) control: Control,
     /// The address space that the last drained epoch ended in.
     pub(super) drained_space: u32,
+    /// How many allocators' code the kernel side knows.
+    pub(super) allocators: u32,
 }
 
 /// Programs on functions of the target.
@@ -115,7 +117,7 @@ impl Kernel {
         }
         let maps = Maps::take(&mut ebpf)?;
         let control = Control::default();
-        Ok(Self { ebpf, maps, control, drained_space: 0 })
+        Ok(Self { ebpf, maps, control, drained_space: 0, allocators: 0 })
     }
 
     /// Starts to listen to the ends of threads and to `execve`. Probes may follow.

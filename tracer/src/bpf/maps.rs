@@ -5,7 +5,7 @@ use aya::{
     maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf},
 };
 use tracer_common::{
-    Control, EpochSlot, KernelState, LiveBlock, LiveKey, Row, RowKey, ShimStep, Tally, ThreadState, names,
+    CodeRange, Control, EpochSlot, KernelState, LiveBlock, LiveKey, Row, RowKey, ShimStep, Tally, ThreadState, names,
 };
 
 use super::BpfError;
@@ -19,6 +19,7 @@ pub(super) struct Maps {
     pub(super) live: HashMap<MapData, LiveKey, LiveBlock>,
     pub(super) threads: HashMap<MapData, u64, ThreadState>,
     pub(super) shims: HashMap<MapData, u64, ShimStep>,
+    pub(super) allocators: Array<MapData, CodeRange>,
     pub(super) tally: PerCpuArray<MapData, Tally>,
     pub(super) events: RingBuf<MapData>,
 }
@@ -33,6 +34,7 @@ impl Maps {
             live: take(ebpf, names::LIVE)?,
             threads: take(ebpf, names::THREADS)?,
             shims: take(ebpf, names::SHIMS)?,
+            allocators: take(ebpf, names::ALLOCATORS)?,
             tally: take(ebpf, names::TALLY)?,
             events: take(ebpf, names::EVENTS)?,
         })

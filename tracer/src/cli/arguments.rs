@@ -12,6 +12,7 @@ use tracer_common::limits::{DEFAULT_MAX_LIVE, DEFAULT_MAX_STACKS};
 /// Which call stacks of a running process keep growing: from outside, with no restart and no rebuild.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "memtrace", version, args_conflicts_with_subcommands = true, help_expected = true)]
+#[command(override_usage = "memtrace --pid PID [OPTIONS]\n       memtrace exec [OPTIONS] -- CMD [ARG]...")]
 #[command(after_help = "Examples:\n  sudo memtrace --pid 1234 --debug\n  sudo memtrace exec -- ./server --port 80")]
 pub struct Arguments {
     /// What to do instead of attaching to a process.
@@ -19,7 +20,7 @@ pub struct Arguments {
     pub command: Option<Command>,
 
     /// Attach to this running process. It is not stopped, changed, or slowed more than the probes cost.
-    #[arg(short, long, value_name = "PID", required = true)]
+    #[arg(short, long, value_name = "PID")]
     pub pid: Option<u32>,
 
     /// How to trace and report.

@@ -5,7 +5,7 @@ use super::{EventLedger, Side, events::UNKNOWN_FREE};
 /// The last line of every report: `recorded N of N allocations, N of N frees, nothing lost`, or what was.
 ///
 /// N counts the calls that should have been recorded: not those that failed, were filtered out, had not
-/// returned, or freed a block from before the trace. [`set_aside_line`] tells of these.
+/// returned, or freed a block from before the trace. The line before it tells of these.
 pub fn closing_line(events: &EventLedger) -> String {
     let wanted = |side: &Side, expected: u64| {
         (i128::from(side.seen) - side.set_aside() - i128::from(expected)).max(0)

@@ -1,6 +1,6 @@
 //! Lines of text, one after the other.
 
-use std::fmt::Display;
+use std::fmt::{Display, Write as _};
 
 use anstyle::Style;
 
@@ -27,7 +27,8 @@ impl Page {
     /// A line in one style.
     pub(super) fn styled(&mut self, style: Style, text: impl Display) {
         let text = visible(&text.to_string());
-        self.text.push_str(&format!("{style}{text}{style:#}\n"));
+        // Writing to a string can't fail.
+        let _ = writeln!(self.text, "{style}{text}{style:#}");
     }
 
     pub(super) fn into_bytes(self) -> Vec<u8> {

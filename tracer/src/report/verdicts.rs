@@ -59,7 +59,12 @@ fn write_stack(stack: &StackEntry<'_>, page: &mut Page) {
         page.styled(faint, format_args!("      {}", frame_line(frame)));
     }
     if stack.unwind != "complete" {
-        page.styled(faint, format_args!("      (the stack is cut here: {})", stack.unwind));
+        let why = match stack.unwind {
+            "frame_pointers" => "walked by frame pointers: callers without one are missing",
+            "truncated" => "deeper than what is kept: the outermost callers are missing",
+            other => other,
+        };
+        page.styled(faint, format_args!("      ({why})"));
     }
 }
 

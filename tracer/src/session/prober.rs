@@ -6,7 +6,7 @@ use super::SessionError;
 use crate::{
     bpf::{Kernel, ProbedFile},
     cli::MarkFunction,
-    sites::{self, FindError, FunctionSites},
+    sites::{self, Allocator, FindError, FunctionSites, Role},
     target::{Module, ModuleId, Modules, read_object},
     units::{FileOffset, Pid},
     unwind,
@@ -21,8 +21,8 @@ pub(super) struct Prober {
     pid: Pid,
     mark: Option<MarkFunction>,
     marked: BTreeSet<(ModuleId, FileOffset)>,
-    /// Near names, from every object that was searched for the mark function in vain.
-    near: BTreeSet<String>,
+    /// Near names, best first, of each object that was searched for the mark function in vain.
+    near: Vec<Vec<String>>,
     functions: usize,
     mappings: usize,
     allocators: Vec<String>,
@@ -35,7 +35,7 @@ impl Prober {
             pid,
             mark,
             marked: BTreeSet::new(),
-            near: BTreeSet::new(),
+            near: Vec::new(),
             functions: 0,
             mappings: 0,
             allocators: Vec::new(),
@@ -79,7 +79,7 @@ impl Prober {
         if let Some(mark) = &self.mark
             && self.marked.is_empty()
         {
-            let near: Vec<_> = self.near.iter().take(5).map(String::as_str).collect();
+            let near = best_of_each(&self.near);
             let reason = if near.is_empty() {
                 "no mapped object has a function of that name".to_owned()
             } else {
@@ -108,7 +108,7 @@ impl Prober {
         if let Ok(hook) = &hook {
             kernel.attach_linker(probed, hook.site.offset, LINKER_HOOK)?;
         }
-        self.probe_allocator(kernel, probed, &object)?;
+        self.probe_allocator(kernel, modules, module.id, probed, &object)?;
         self.probe_mappings(kernel, probed, &object)?;
         self.probe_mark(kernel, probed, module, &object)?;
         let shims = unwind::shim_steps(&object).into_iter();
@@ -121,6 +121,8 @@ impl Prober {
     fn probe_allocator(
         &mut self,
         kernel: &mut Kernel,
+        modules: &Modules,
+        module: ModuleId,
         probed: ProbedFile<'_>,
         object: &[u8],
     ) -> Result<(), SessionError> {
@@ -132,6 +134,12 @@ impl Prober {
             }
         };
         attach_all(kernel, probed, &allocator.functions)?;
+        if let Some((first, last)) = own_code(&allocator)
+            && let Some(start) = modules.address_of_offset(module, first)
+            && let Some(end) = modules.address_of_offset(module, last)
+        {
+            kernel.add_allocator(start, end)?;
+        }
         for note in &allocator.notes {
             tracing::warn!("{}: {note}", probed.path.display());
         }
@@ -176,7 +184,7 @@ impl Prober {
                 tracing::debug!("marking at {} in {}", found.name, module.path.display());
                 self.marked.insert((module.id, found.site.offset));
             }
-            Err(FindError::Unknown { near, .. }) => self.near.extend(near),
+            Err(FindError::Unknown { near, .. }) => self.near.push(near),
             Err(error @ FindError::Ambiguous { .. }) => {
                 let reason = error.to_string();
                 return Err(SessionError::MarkFunction { symbol: mark.symbol.clone(), reason });
@@ -209,6 +217,29 @@ fn attach_all(
 /// Whether an object goes by the name that `--mark-fn f@NAME` gives: its path, or the last part of it.
 fn is_named(path: &Path, wanted: &str) -> bool {
     path == Path::new(wanted) || path.file_name().is_some_and(|name| name == wanted)
+}
+
+/// From the first to the last function that is defined in one source file everywhere: between them lies the
+/// allocator's own code. (`reallocarray` is built from a file of its own.)
+fn own_code(allocator: &Allocator) -> Option<(FileOffset, FileOffset)> {
+    let starts = allocator
+        .functions
+        .iter()
+        .filter(|function| function.role != Role::Reallocarray)
+        .map(|function| FileOffset(function.site.offset.0 - u64::from(function.site.skip)));
+    starts.clone().min().zip(starts.max())
+}
+
+/// At most five names: the best of each object, then each one's second best.
+fn best_of_each(near: &[Vec<String>]) -> Vec<&str> {
+    let ranks = near.iter().map(Vec::len).max().unwrap_or(0);
+    let mut best: Vec<&str> = Vec::new();
+    for name in (0..ranks).flat_map(|rank| near.iter().filter_map(move |names| names.get(rank))) {
+        if best.len() < 5 && !best.contains(&name.as_str()) {
+            best.push(name);
+        }
+    }
+    best
 }
 
 fn file_name(path: &Path) -> String {

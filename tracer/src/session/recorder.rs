@@ -48,6 +48,8 @@ pub(super) struct Recorder {
     finished: VecDeque<FinishedEpoch>,
     iterations: u32,
     wanted: u64,
+    /// 0 while not known.
+    rss_bytes: u64,
     refreshed: Instant,
 }
 
@@ -106,6 +108,7 @@ impl Recorder {
             finished: VecDeque::new(),
             iterations: 0,
             wanted: config.iterations.unwrap_or(u64::MAX),
+            rss_bytes: 0,
             refreshed: Instant::now(),
         })
     }
@@ -127,6 +130,8 @@ impl Recorder {
             self.take_events()?;
         }
         self.finished.extend(finished);
+        // Once the target has ended there is nothing to read: what it had last is kept.
+        self.rss_bytes = self.process.rss().unwrap_or(self.rss_bytes);
         Ok(())
     }
 
@@ -228,7 +233,7 @@ impl Recorder {
             start_ns: pending.start_ns,
             end_ns: epoch.end_ns,
             peak_bytes: pending.peak_bytes,
-            rss_bytes: self.process.rss().unwrap_or(0),
+            rss_bytes: self.rss_bytes,
             mappings: self.mappings.totals(),
             rows: pending.rows,
             exec: pending.exec,

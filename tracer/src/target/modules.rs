@@ -21,6 +21,8 @@ struct Range {
     module: ModuleId,
     /// The address of `start` by the module's own headers.
     elf_start: ElfAddr,
+    /// Where `start` lies in the file.
+    offset: FileOffset,
 }
 
 /// All objects seen so far. Modules are never forgotten; ranges are those of the last [`Modules::refresh`].
@@ -93,6 +95,14 @@ impl Modules {
         })
     }
 
+    /// Where a byte of a module's file lies in the process, if it is mapped as code now.
+    pub fn address_of_offset(&self, module: ModuleId, offset: FileOffset) -> Option<Addr> {
+        self.ranges.iter().filter(|range| range.module == module).find_map(|range| {
+            let inside = offset.0.checked_sub(range.offset.0)?;
+            (inside < range.end - range.start).then_some(Addr(range.start + inside))
+        })
+    }
+
     fn range(&mut self, pid: Pid, map: &MemoryMap) -> Option<Range> {
         let (start, end) = map.address;
         let module = match &map.pathname {
@@ -105,7 +115,7 @@ impl Modules {
             Some(segments) => segments.iter().find_map(|segment| segment.address_of(offset))?,
             None => ElfAddr(0),
         };
-        Some(Range { start, end, module, elf_start })
+        Some(Range { start, end, module, elf_start, offset })
     }
 
     fn file_module(&mut self, pid: Pid, map: &MemoryMap, path: &Path) -> Option<ModuleId> {

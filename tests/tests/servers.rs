@@ -1,0 +1,138 @@
+//! A real server under load: it keeps on serving, with memtrace coming and going.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    path::Path,
+    process::Command,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use memtrace_tests::{LONG, Memtrace, Target, cannot_trace, start_time, until};
+
+const CLIENTS: usize = 2;
+
+/// Requests that each client may make at most, should the trace never end.
+const MOST_REQUESTS: usize = 200_000;
+
+/// Requests before memtrace starts, and after it has ended.
+const SOME: usize = 100;
+
+#[test]
+fn nginx_serves_every_request() -> Result<()> {
+    if cannot_trace(&["nginx"]) {
+        return Ok(());
+    }
+    let folder = tempfile::tempdir()?;
+    let content = "a page of some length\n".repeat(2000);
+    fs::write(folder.path().join("page.txt"), &content)?;
+    let mut server = Nginx::start(folder.path())?;
+    let started = start_time(server.process.pid())?;
+
+    let served = AtomicUsize::new(0);
+    let enough = AtomicBool::new(false);
+    let (finished, during) = thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|_| {
+                scope.spawn(|| {
+                    for _ in 0..MOST_REQUESTS {
+                        if enough.load(Ordering::Relaxed) {
+                            break;
+                        }
+                        request(server.address, &content)?;
+                        served.fetch_add(1, Ordering::Relaxed);
+                    }
+                    anyhow::Ok(())
+                })
+            })
+            .collect();
+        let trace = || {
+            until("requests are served", || served.load(Ordering::Relaxed) >= SOME)?;
+            let before = served.load(Ordering::Relaxed);
+            let pid = server.process.pid();
+            let finished = Memtrace::attach(pid).args("-i 1s -n 5 --format json").run()?;
+            let after = served.load(Ordering::Relaxed);
+            until("requests are served again", || {
+                served.load(Ordering::Relaxed) >= after + SOME
+                    || clients.iter().all(|c| c.is_finished())
+            })?;
+            anyhow::Ok((finished, after - before))
+        };
+        let traced = trace();
+        enough.store(true, Ordering::Relaxed);
+        for client in clients {
+            client.join().map_err(|_| anyhow::anyhow!("a client panicked"))??;
+        }
+        traced
+    })?;
+
+    let report = finished.document()?;
+    assert_eq!(report.whole_iterations(), 5);
+    for iteration in &report.iterations()[..5] {
+        assert_eq!(iteration["trigger"], "interval", "{iteration:#}");
+        assert!(iteration["alloc_blocks"].as_u64() > Some(0), "{iteration:#}");
+        // Each request is made on a connection of its own, whose blocks are freed with it.
+        assert!(iteration["free_blocks"].as_u64() > Some(0), "{iteration:#}");
+        let seconds = iteration["duration_ns"].as_u64().unwrap_or_default() as f64 / 1e9;
+        assert!((0.9..5.0).contains(&seconds), "an iteration of {seconds} s");
+    }
+    report.assert_ledger_closes();
+    assert!(during > SOME, "only {during} requests during the trace");
+    println!("{during} requests served during the trace");
+    assert!(server.process.is_running()?);
+    assert_eq!(start_time(server.process.pid())?, started);
+    Ok(())
+}
+
+/// A server in one process, on a port of its own.
+struct Nginx {
+    process: Target,
+    address: SocketAddr,
+}
+
+impl Nginx {
+    fn start(folder: &Path) -> Result<Self> {
+        // Free now; nobody else is given it so soon.
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        let root = folder.display();
+        let configuration = folder.join("nginx.conf");
+        fs::write(
+            &configuration,
+            format!(
+                "daemon off; master_process off; pid {root}/pid; error_log {root}/error.log;\n\
+                 events {{ }}\n\
+                 http {{\n\
+                   access_log off; root {root};\n\
+                   client_body_temp_path {root}/body; proxy_temp_path {root}/proxy;\n\
+                   fastcgi_temp_path {root}/fastcgi; uwsgi_temp_path {root}/uwsgi;\n\
+                   scgi_temp_path {root}/scgi;\n\
+                   server {{ listen {address}; }}\n\
+                 }}\n"
+            ),
+        )?;
+        // Ends with us even if we are killed.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "nginx", "-c"]).arg(&configuration).arg("-e");
+        command.arg(folder.join("error.log"));
+        command.env("PATH", "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin");
+        let server = Self { process: Target::start(&mut command)?, address };
+        until("nginx listens", || TcpStream::connect(address).is_ok())?;
+        Ok(server)
+    }
+}
+
+fn request(address: SocketAddr, content: &str) -> Result<()> {
+    let mut stream = TcpStream::connect_timeout(&address, LONG)?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    stream.write_all(b"GET /page.txt HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("an answer without a body")?;
+    ensure!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
+    ensure!(body == content, "{} bytes of content, not {}", body.len(), content.len());
+    Ok(())
+}
