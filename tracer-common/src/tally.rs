@@ -52,7 +52,7 @@ pub struct Tally {
 
 impl Tally {
     /// How many kinds there are.
-    pub const LEN: usize = 15;
+    pub const LEN: usize = 16;
 
     /// The count of one kind.
     pub const fn get(&self, kind: TallyKind) -> u64 {
