@@ -123,12 +123,12 @@ fn agrees(flags: &[&str], threads: u32, rounds: u32, glibc: bool) -> Result<()> 
         assert_eq!(grown(&report, program.line_of("range = mmap(NULL, len")?.0), all * 3 * PAGE);
         assert_eq!(grown(&report, program.line_of("char *kept = malloc")?.0), all * 49 * PAGE);
         // Five pages and a bit up, two down, by `sbrk`; three up, four down, by `brk`.
-        let by_sbrk = grown(&report, program.line_of("check(sbrk(by)")?.0);
-        let by_brk = grown(&report, program.line_of("check(brk(")?.0);
+        let of_sbrk = grown(&report, program.line_of("check(sbrk(by)")?.0);
+        let with_brk = grown(&report, program.line_of("check(brk(")?.0);
         assert!(
-            (by_sbrk + by_brk - i64::from(rounds) * 2 * PAGE) <= PAGE + i64::from(rounds) * 110
+            (of_sbrk + with_brk - i64::from(rounds) * 2 * PAGE) <= PAGE + i64::from(rounds) * 110
         );
-        assert!(by_sbrk > by_brk);
+        assert!(of_sbrk > with_brk);
     }
     Ok(())
 }

@@ -178,8 +178,12 @@ impl Mappings {
     /// Unmaps a range. Gives how many bytes of it were known.
     fn drop_range(&mut self, range: Range) -> u64 {
         let pieces = self.ranges.cut(range);
-        pieces.iter().for_each(|piece| self.debit(piece.owner, piece.range.len()));
-        pieces.iter().map(|piece| piece.range.len()).sum()
+        let mut known = 0;
+        for piece in pieces {
+            self.debit(piece.owner, piece.range.len());
+            known += piece.range.len();
+        }
+        known
     }
 
     fn debit(&mut self, owner: AccountId, bytes: u64) {

@@ -81,7 +81,7 @@ pub struct BornBytes {
 impl<'a> MappingsEntry<'a> {
     pub(super) fn new(inputs: &Inputs<'a>) -> Self {
         let MappingInputs { books, lost } = inputs.mappings;
-        let stacks: Vec<_> = books.stacks().into_iter().map(|s| entry(inputs, s)).collect();
+        let stacks: Vec<_> = books.stacks().into_iter().map(|s| entry(inputs, &s)).collect();
         let sum = |of: fn(&MappedStackEntry<'a>) -> u64| {
             stacks.iter().fold(0_u64, |sum, stack| sum.saturating_add(of(stack)))
         };
@@ -120,7 +120,7 @@ pub fn stacks_of_mappings(books: &Mappings) -> impl Iterator<Item = StackKey> {
     books.stacks().into_iter().map(|stack| stack.key.key)
 }
 
-fn entry<'a>(inputs: &Inputs<'a>, stack: MappedStack) -> MappedStackEntry<'a> {
+fn entry<'a>(inputs: &Inputs<'a>, stack: &MappedStack) -> MappedStackEntry<'a> {
     let key = stack.key.key;
     let named = inputs.stacks.get(&key);
     let frames = named.map_or(&[][..], |named| &named.frames);
