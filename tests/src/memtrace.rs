@@ -1,7 +1,7 @@
 //! Running memtrace, and what came of it.
 
 use std::{
-    ffi::{OsStr, OsString},
+    ffi::OsStr,
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
@@ -22,7 +22,13 @@ impl Memtrace {
     /// `memtrace ARGUMENTS`.
     pub fn new<I: IntoIterator<Item: AsRef<OsStr>>>(arguments: I) -> Self {
         let mut command = Command::new(memtrace_binary());
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(arguments);
+        Self::run_by(command)
+    }
+
+    /// A command that becomes memtrace by `execve`.
+    pub fn run_by(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // What is set outside is not the test's.
         command.env_remove("MEMTRACE_DEBUG").env_remove("SUDO_UID");
         Self { command }
@@ -55,12 +61,6 @@ impl Memtrace {
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self
-    }
-
-    /// The program and arguments, to be run by another program.
-    pub fn command_line(&self) -> Vec<OsString> {
-        let words = std::iter::once(self.command.get_program()).chain(self.command.get_args());
-        words.map(OsStr::to_owned).collect()
     }
 
     /// Starts it as what a command under `exec` looks like from outside: by its standard input and output.

@@ -11,17 +11,6 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::{Target, binary::target_folder};
 
-/// What a program is written in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Language {
-    /// Compiled by `cc`.
-    C,
-    /// Compiled by `c++`.
-    Cpp,
-    /// Compiled by `rustc`.
-    Rust,
-}
-
 /// A compiled program.
 #[derive(Clone, Debug)]
 pub struct Program {
@@ -103,6 +92,14 @@ impl Program {
         target.expect("ready")?;
         Ok(target)
     }
+}
+
+/// What a program is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Language {
+    C,
+    Cpp,
+    Rust,
 }
 
 fn compile(language: Language, source: &Path, output: &Path, flags: &[&str]) -> Result<()> {

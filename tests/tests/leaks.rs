@@ -2,7 +2,7 @@
 //! else: that line has to be reported, with exactly these numbers, and no other.
 
 use anyhow::{Context as _, Result};
-use memtrace_tests::{Document, Finished, Memtrace, Program, Target, cannot_trace};
+use memtrace_tests::{Document, Finished, Memtrace, Program, Stack, Target, cannot_trace, until};
 
 const BLOCKS: i64 = 100;
 const BYTES: i64 = 100_000;
@@ -24,6 +24,12 @@ fn rust_under_exec() -> Result<()> {
     under_exec(rust)
 }
 
+/// The allocator is in the program itself.
+#[test]
+fn c_static_under_exec() -> Result<()> {
+    under_exec(c_static)
+}
+
 #[test]
 fn c_attached() -> Result<()> {
     attached(c)
@@ -37,6 +43,11 @@ fn cpp_attached() -> Result<()> {
 #[test]
 fn rust_attached() -> Result<()> {
     attached(rust)
+}
+
+#[test]
+fn c_static_attached() -> Result<()> {
+    attached(c_static)
 }
 
 #[test]
@@ -103,9 +114,42 @@ fn the_number_of_iterations_ends_the_run() -> Result<()> {
     Ok(())
 }
 
+/// Under `exec` the report comes when they are complete; the command goes on, untraced, and its status is
+/// waited for.
+#[test]
+fn the_command_outlives_its_iterations() -> Result<()> {
+    if cannot_trace(&["cc"]) {
+        return Ok(());
+    }
+    let program = c()?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("report.json");
+    let mut memtrace = Memtrace::new(["exec", "--mark-fn", "mark_iteration", "-n", "3"])
+        .words(["--format", "json", "-o"])
+        .arg(&file)
+        .arg("--")
+        .arg(program.path())
+        .words(["6", "wait"])
+        .into_target()?;
+    memtrace.send("\n\n\n")?;
+    until("the report is written", || Document::read(&file).is_ok())?;
+    let report = Document::read(&file)?;
+    assert_only_the_leak_grows(&report, &program, 3)?;
+    assert!(report.at("/target/exit_status").is_null());
+    assert!(memtrace.is_running()?);
+    memtrace.send("\n\n\n")?;
+    memtrace.expect("done")?;
+    assert!(memtrace.wait()?.success());
+    Ok(())
+}
+
 fn c() -> Result<Program> {
     // The compiler must not see that a block is only freed.
     Program::compile("leak.c", &["-O1", "-fno-omit-frame-pointer", "-fno-builtin"])
+}
+
+fn c_static() -> Result<Program> {
+    Program::compile("leak.c", &["-O1", "-fno-omit-frame-pointer", "-fno-builtin", "-static"])
 }
 
 fn cpp() -> Result<Program> {
@@ -186,7 +230,7 @@ fn assert_only_the_leak_grows(report: &Document, program: &Program, measured: us
     let line = the_leak(report, program)?;
     let growth = BYTES * measured as i64;
     let growers = report.growers();
-    assert_eq!(growers.len(), 1, "{:?}", growers.iter().map(|s| s.functions()).collect::<Vec<_>>());
+    assert_eq!(growers.len(), 1, "{:?}", growers.iter().map(Stack::functions).collect::<Vec<_>>());
     assert_eq!(growers[0].line(), Some((program.source().to_string_lossy().into_owned(), line)));
     assert_eq!(growers[0].growth_bytes(), growth);
     assert_eq!(growers[0].number("growth_blocks"), BLOCKS * measured as i64);

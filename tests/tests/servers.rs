@@ -7,7 +7,7 @@ use std::{
     path::Path,
     process::Command,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
-    thread,
+    thread::{self, ScopedJoinHandle},
     time::Duration,
 };
 
@@ -30,8 +30,8 @@ fn nginx_serves_every_request() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let content = "a page of some length\n".repeat(2000);
     fs::write(folder.path().join("page.txt"), &content)?;
-    let mut server = Nginx::start(folder.path())?;
-    let started = start_time(server.process.pid())?;
+    let mut nginx = Nginx::start(folder.path())?;
+    let started = start_time(nginx.process.pid())?;
 
     let served = AtomicUsize::new(0);
     let enough = AtomicBool::new(false);
@@ -43,7 +43,7 @@ fn nginx_serves_every_request() -> Result<()> {
                         if enough.load(Ordering::Relaxed) {
                             break;
                         }
-                        request(server.address, &content)?;
+                        request(nginx.address, &content)?;
                         served.fetch_add(1, Ordering::Relaxed);
                     }
                     anyhow::Ok(())
@@ -53,12 +53,12 @@ fn nginx_serves_every_request() -> Result<()> {
         let trace = || {
             until("requests are served", || served.load(Ordering::Relaxed) >= SOME)?;
             let before = served.load(Ordering::Relaxed);
-            let pid = server.process.pid();
+            let pid = nginx.process.pid();
             let finished = Memtrace::attach(pid).args("-i 1s -n 5 --format json").run()?;
             let after = served.load(Ordering::Relaxed);
             until("requests are served again", || {
                 served.load(Ordering::Relaxed) >= after + SOME
-                    || clients.iter().all(|c| c.is_finished())
+                    || clients.iter().all(ScopedJoinHandle::is_finished)
             })?;
             anyhow::Ok((finished, after - before))
         };
@@ -83,8 +83,8 @@ fn nginx_serves_every_request() -> Result<()> {
     report.assert_ledger_closes();
     assert!(during > SOME, "only {during} requests during the trace");
     println!("{during} requests served during the trace");
-    assert!(server.process.is_running()?);
-    assert_eq!(start_time(server.process.pid())?, started);
+    assert!(nginx.process.is_running()?);
+    assert_eq!(start_time(nginx.process.pid())?, started);
     Ok(())
 }
 

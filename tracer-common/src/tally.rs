@@ -25,7 +25,8 @@ pub enum TallyKind {
     /// Outermost frees of an address other than null, and reallocations that let a block go.
     FreeCalls,
     /// Frees by the allocator's own code, of addresses that are not live: its housekeeping (glibc empties a
-    /// thread's cache through `free` when the thread ends). No event of the program.
+    /// thread's cache through `free` when the thread ends), or the second half of a `free` that a library in
+    /// front of the allocator passed on to it. No event of the program.
     FreeInternal,
     /// Frees of an address that is not in the live set: from before the trace, or lost, or filtered.
     FreeUnknown,

@@ -33,12 +33,15 @@ pub struct ThreadState {
     pub has_old: u32,
     /// `Reallocate`: the old block's record, kept here until the result is known.
     pub old: LiveBlock,
+    /// The last block that the thread freed, until it is given one; 0 for none. A `free` that goes on to
+    /// another object's by a tail jump frees one block, not two.
+    pub last_freed: u64,
     /// The mapping call in flight. It may be part of the allocation call, and has a slot of its own.
     pub map: MapCall,
     /// Where the stack is put together; also the event that carries it.
     pub stack: StackEvent,
 }
 
-const _: () = assert!(size_of::<ThreadState>() == 96 + size_of::<StackEvent>());
+const _: () = assert!(size_of::<ThreadState>() == 104 + size_of::<StackEvent>());
 
 pod!(ThreadState);

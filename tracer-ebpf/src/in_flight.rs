@@ -51,6 +51,7 @@ pub fn enter(ctx: &ProbeContext, kind: CallKind, size: u64, argument: u64) {
     thread.argument = argument;
     thread.kind = kind as u32;
     thread.has_old = 0;
+    thread.last_freed = 0;
     if kind as u32 == CallKind::Reallocate as u32
         && let Some(now) = epochs::now()
         && let Some(old) = live::take(LiveKey::new(now.space, argument))
@@ -83,14 +84,17 @@ pub fn free(ctx: &ProbeContext, address: u64) {
     if address == 0 || !control::active() {
         return;
     }
-    if let Some(thread) = THREADS.get_ptr(bpf_get_current_pid_tgid()) {
+    let mut last = 0;
+    if let Some(thread) = this_thread() {
         // SAFETY: as in `enter`.
-        let outer = unsafe { (*thread).sp };
-        if outer != 0 && is_nested(outer, calls::entry_sp(ctx)) {
+        let thread = unsafe { &mut *thread };
+        if thread.sp != 0 && is_nested(thread.sp, calls::entry_sp(ctx)) {
             return; // `realloc(p, 0)` calls `free`: the reallocation accounts for the block
         }
+        last = thread.last_freed;
+        thread.last_freed = address;
     }
-    record::freed(ctx, address);
+    record::freed(ctx, address, last);
 }
 
 /// Whether a call entered at `sp` is part of the one that was entered at `outer`.

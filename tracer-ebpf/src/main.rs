@@ -62,11 +62,12 @@ fn enter_realloc(ctx: ProbeContext) -> u32 {
     0
 }
 
-/// Attaches to: `reallocarray`. Captures: as `realloc`, with a product for the size.
+/// Attaches to: `reallocarray`. Captures: as `realloc`, with a product for the size. Where it overflows the call
+/// fails, and must not look like one for 0 bytes, which frees.
 #[uprobe]
 fn enter_reallocarray(ctx: ProbeContext) -> u32 {
     let old = calls::argument(&ctx, 0);
-    let size = calls::argument(&ctx, 1).wrapping_mul(calls::argument(&ctx, 2));
+    let size = calls::product(calls::argument(&ctx, 1), calls::argument(&ctx, 2));
     in_flight::enter(&ctx, calls::reallocation(old), size, old);
     0
 }

@@ -49,13 +49,17 @@ pub fn returned(ctx: &RetProbeContext, thread: *mut ThreadState) {
     }
 }
 
-/// A block's owner gave it back.
+/// A block's owner gave it back. `last` is what the thread freed before, if it was not given a block since.
 #[inline(always)]
-pub fn freed(ctx: &ProbeContext, address: u64) {
+pub fn freed(ctx: &ProbeContext, address: u64, last: u64) {
     let Some(now) = epochs::now() else { return };
     if let Some(block) = live::take(LiveKey::new(now.space, address)) {
         tally::count(TallyKind::FreeCalls);
         settle(now, &block);
+        return;
+    }
+    if address == last {
+        tally::count(TallyKind::FreeInternal);
         return;
     }
     // SAFETY: reads the target's memory through the helper, which checks the address.

@@ -67,21 +67,22 @@ pub(super) async fn run(
         (None, _) => None,
     };
     let verdict = writer.finish(&recorder, status.map(shell_code))?;
+    if status.is_none() && ended == Ended::Terminate {
+        // A signal that ends a trace is the child's, too, if it was sent to us alone; Ctrl-C reaches the child by
+        // itself.
+        send(&child, Signal::SIGTERM);
+    }
     drop(recorder); // the probes go before we wait: an untraced program is not to be slowed
     let status = match status {
         Some(status) => status,
-        None => wait(&mut child, ended, &mut signals).await?,
+        None => wait(&mut child, &mut signals).await?,
     };
     // A gate never hides a failing child.
     Ok(if status.success() { verdict } else { Exit::Child(shell_code(status)) })
 }
 
-/// Waits for a child that outlives the trace. A signal that ends a trace is the child's, too, if it was sent to
-/// us alone; Ctrl-C reaches the child by itself.
-async fn wait(child: &mut Child, ended: Ended, signals: &mut Signals) -> Result<ExitStatus, SessionError> {
-    if ended == Ended::Terminate {
-        send(child, Signal::SIGTERM);
-    }
+/// Waits for a child that outlives the trace. Further signals are passed on as well.
+async fn wait(child: &mut Child, signals: &mut Signals) -> Result<ExitStatus, SessionError> {
     let pid = rustix::process::Pid::from_child(child);
     let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
         .map_err(|error| SessionError::Wait(error.into()))?;

@@ -54,7 +54,7 @@ pub enum TargetError {
         command: PathBuf,
     },
     /// The command can't be run.
-    #[error("{}: can't be executed: {source}", command.display())]
+    #[error("{}: can't be executed", command.display())]
     CommandNotExecutable {
         /// What was asked for.
         command: PathBuf,
