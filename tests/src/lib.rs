@@ -17,7 +17,7 @@ pub use book::{Book, Counts};
 pub use document::{Document, Stack};
 pub use memtrace::{Finished, Memtrace, Running};
 pub use process::{bytes_at, mapped_object, start_time};
-pub use program::{Language, Program};
+pub use program::Program;
 pub use requirements::{cannot_trace, in_full, skip};
 pub use target::Target;
 pub use wait::{LONG, until};

@@ -24,7 +24,7 @@ pub use live::{LiveBlock, LiveKey};
 pub use mapping::{MapCall, MapCallKind, MapEvent, MapOp};
 pub use settings::{CodeRange, Control, ShimStep};
 pub use tally::{Tally, TallyKind};
-pub use thread::{CallKind, ThreadState};
+pub use thread::{CallKind, OperatorCall, ThreadState};
 
 /// Implements aya's marker for types that may be copied from and to kernel memory as bytes.
 macro_rules! pod {

@@ -14,6 +14,17 @@ pub enum CallKind {
     StoreThrough = 3,
 }
 
+/// An `operator new` in flight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct OperatorCall {
+    /// Stack pointer at its entry; 0 for none. A call that threw stays here until its place is needed:
+    /// it never returns, so it is never counted.
+    pub sp: u64,
+    /// Bytes requested.
+    pub size: u64,
+}
+
 /// One thread's call in flight, and its scratch space.
 ///
 /// Keyed by the full `pid_tgid`, so that no two programs ever share one: uprobe programs can be
@@ -36,12 +47,17 @@ pub struct ThreadState {
     /// The last block that the thread freed, until it is given one; 0 for none. A `free` that goes on to
     /// another object's by a tail jump frees one block, not two.
     pub last_freed: u64,
+    /// The last block that was recorded for this thread since an `operator new` was entered: what that
+    /// returns is not counted twice. 0 for none.
+    pub last_block: u64,
+    /// The innermost last. A second one comes from a new-handler that allocates.
+    pub operators: [OperatorCall; 2],
     /// The mapping call in flight. It may be part of the allocation call, and has a slot of its own.
     pub map: MapCall,
     /// Where the stack is put together; also the event that carries it.
     pub stack: StackEvent,
 }
 
-const _: () = assert!(size_of::<ThreadState>() == 104 + size_of::<StackEvent>());
+const _: () = assert!(size_of::<ThreadState>() == 144 + size_of::<StackEvent>());
 
 pod!(ThreadState);

@@ -1,6 +1,10 @@
 //! Reading a call's arguments and result out of the registers.
 
-use aya_ebpf::programs::{ProbeContext, RetProbeContext};
+use aya_ebpf::{
+    bindings::pt_regs,
+    helpers::bpf_probe_read_user,
+    programs::{ProbeContext, RetProbeContext},
+};
 use tracer_common::CallKind;
 
 /// The `n`th integer argument, from 0. Sites are chosen so that no argument register is overwritten yet.
@@ -40,15 +44,41 @@ pub fn entry_sp(ctx: &ProbeContext) -> u64 {
     unsafe { (*ctx.regs).rsp }
 }
 
-/// What [`entry_sp`] was when the function that now returned was entered: `ret` has popped 8 bytes.
-#[inline(always)]
-pub fn returned_sp(ctx: &RetProbeContext) -> u64 {
-    // SAFETY: as above.
-    unsafe { (*ctx.regs).rsp }.wrapping_sub(8)
+/// A call that returned: its result, and where in its caller the program goes on.
+#[derive(Clone, Copy)]
+pub struct Returned {
+    /// The probe's registers; those that calls preserve have the caller's values.
+    pub regs: *mut pt_regs,
+    /// `rax`.
+    pub result: u64,
+    /// The return address.
+    pub ip: u64,
+    /// The caller's stack pointer.
+    pub sp: u64,
 }
 
-/// The result.
-#[inline(always)]
-pub fn result(ctx: &RetProbeContext) -> u64 {
-    ctx.ret::<u64>()
+impl Returned {
+    /// At a return probe: the kernel has done the `ret` already.
+    #[inline(always)]
+    pub fn after_ret(ctx: &RetProbeContext) -> Self {
+        // SAFETY: the context is the probe's register set.
+        let (ip, sp) = unsafe { ((*ctx.regs).rip, (*ctx.regs).rsp) };
+        Self { regs: ctx.regs, result: ctx.ret::<u64>(), ip, sp }
+    }
+
+    /// At an entry probe on a `ret` instruction.
+    #[inline(always)]
+    pub fn at_ret(ctx: &ProbeContext) -> Self {
+        let sp = entry_sp(ctx);
+        // SAFETY: reads the target's memory through the helper, which checks the address; then the set of
+        // registers, as above.
+        let (ip, result) = unsafe { (bpf_probe_read_user(sp as *const u64), (*ctx.regs).rax) };
+        Self { regs: ctx.regs, result, ip: ip.unwrap_or(0), sp: sp.wrapping_add(8) }
+    }
+
+    /// What [`entry_sp`] was when the function that now returns was entered.
+    #[inline(always)]
+    pub fn entry_sp(&self) -> u64 {
+        self.sp.wrapping_sub(8)
+    }
 }

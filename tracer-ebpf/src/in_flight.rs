@@ -14,7 +14,10 @@ use aya_ebpf::{
 };
 use tracer_common::{CallKind, LiveKey, TallyKind, ThreadState, limits::MAX_THREADS};
 
-use crate::{calls, control, epochs, live, mappings, record, tally};
+use crate::{
+    calls::{self, Returned},
+    control, epochs, live, mappings, operators, record, tally,
+};
 
 /// Keyed by `pid_tgid`. An entry stays until its thread ends: making one costs ten times a lookup.
 #[map]
@@ -46,6 +49,7 @@ pub fn enter(ctx: &ProbeContext, kind: CallKind, size: u64, argument: u64) {
         record::abandon(thread);
     }
     tally::count(TallyKind::AllocCalls);
+    operators::drop_up_to(thread, sp);
     thread.sp = sp;
     thread.size = size;
     thread.argument = argument;
@@ -67,15 +71,16 @@ pub fn leave(ctx: &RetProbeContext) {
     if !control::active() {
         return;
     }
-    let Some(thread) = known_thread() else { return };
+    let Some(thread) = THREADS.get_ptr_mut(bpf_get_current_pid_tgid()) else { return };
+    let call = Returned::after_ret(ctx);
     // SAFETY: as in `enter`. Not a reference: the stack below it is written through the pointer.
     unsafe {
-        if (*thread).sp == 0 || (*thread).sp != calls::returned_sp(ctx) {
+        if (*thread).sp == 0 || (*thread).sp != call.entry_sp() {
             return;
         }
         (*thread).sp = 0;
     }
-    record::returned(ctx, thread);
+    record::returned(&call, thread);
 }
 
 /// `free` was entered. The block leaves the live set now: after the call its address may be another's.
@@ -93,6 +98,9 @@ pub fn free(ctx: &ProbeContext, address: u64) {
         }
         last = thread.last_freed;
         thread.last_freed = address;
+        if thread.last_block == address {
+            thread.last_block = 0;
+        }
     }
     record::freed(ctx, address, last);
 }
@@ -128,20 +136,20 @@ pub fn forget_thread() {
     let _ = THREADS.remove(id);
 }
 
-/// This thread's entry, if it ever was inside an allocation or mapping call.
-#[inline(always)]
-pub fn known_thread() -> Option<*mut ThreadState> {
-    THREADS.get_ptr_mut(bpf_get_current_pid_tgid())
-}
-
-/// This thread's entry; a new one where there is none yet and there is room.
+/// The current thread's entry, made if there is none. `None` where there is no room.
 #[inline(always)]
 pub fn this_thread() -> Option<*mut ThreadState> {
     let id = bpf_get_current_pid_tgid();
-    if let Some(thread) = THREADS.get_ptr_mut(id) {
+    if let Some(thread) = known_thread(id) {
         return Some(thread);
     }
     let blank = BLANK_THREAD.get(0)?;
     let _ = THREADS.insert(id, blank, u64::from(BPF_NOEXIST));
+    THREADS.get_ptr_mut(id)
+}
+
+/// A thread's entry, if it has one.
+#[inline(always)]
+pub fn known_thread(id: u64) -> Option<*mut ThreadState> {
     THREADS.get_ptr_mut(id)
 }

@@ -1,5 +1,5 @@
 //! memtrace in the kernel: entry points only. Each hands on to the file that owns its job:
-//! `calls` (arguments) → `in_flight` (entry to return) → `record` (commit or restore) →
+//! `calls` (arguments) → `in_flight`, `operators` (entry to return) → `record` (commit or restore) →
 //! `live`, `rows`, `epochs`, `stack`, `tally`. Mappings, the second domain, go `calls` → `mappings` →
 //! `map_events`.
 //!
@@ -19,6 +19,7 @@ mod in_flight;
 mod live;
 mod map_events;
 mod mappings;
+mod operators;
 mod process;
 mod record;
 mod rows;
@@ -86,10 +87,25 @@ fn leave(ctx: RetProbeContext) -> u32 {
     0
 }
 
-/// Attaches to: `free`, `cfree` and their sized kin. Captures: the address.
+/// Attaches to: `free`, `cfree` and their sized kin, and an allocator's own `operator delete`. Captures: the address.
 #[uprobe]
 fn enter_free(ctx: ProbeContext) -> u32 {
     in_flight::free(&ctx, calls::argument(&ctx, 0));
+    0
+}
+
+/// Attaches to: an `operator new` that does not get its blocks from `malloc`. Captures: the size.
+#[uprobe]
+fn enter_operator_new(ctx: ProbeContext) -> u32 {
+    operators::enter(&ctx, calls::argument(&ctx, 0));
+    0
+}
+
+/// Attaches to: each `ret` instruction that such an operator ends with. Captures: the block, its stack, the
+/// epoch. No return probe, because these functions throw. Cost: a `ret` is single-stepped.
+#[uprobe]
+fn leave_operator_new(ctx: ProbeContext) -> u32 {
+    operators::leave(&ctx);
     0
 }
 

@@ -5,11 +5,15 @@
 //! return. Allocators make these calls in the middle of a heap call, where no frame pointer leads to the
 //! program: such a change has no stack of its own, it gets that of the heap call when that one returns.
 
-use aya_ebpf::programs::{ProbeContext, RetProbeContext};
+use aya_ebpf::{
+    helpers::bpf_get_current_pid_tgid,
+    programs::{ProbeContext, RetProbeContext},
+};
 use tracer_common::{MapCallKind, MapOp, StackId, TallyKind, ThreadState};
 
 use crate::{
-    calls, control,
+    calls::{self, Returned},
+    control,
     epochs::{self, Now},
     in_flight,
     map_events::{Change, send},
@@ -62,17 +66,18 @@ pub fn leave(ctx: &RetProbeContext) {
     if !control::active() {
         return;
     }
-    let Some(thread) = in_flight::known_thread() else { return };
+    let Some(thread) = in_flight::known_thread(bpf_get_current_pid_tgid()) else { return };
+    let returned = Returned::after_ret(ctx);
     // SAFETY: the entry belongs to this thread alone. Not a reference: the stack below it is written through
     // the pointer.
     let call = unsafe { (*thread).map };
-    if call.sp == 0 || call.sp != calls::returned_sp(ctx) {
+    if call.sp == 0 || call.sp != returned.entry_sp() {
         return;
     }
     // SAFETY: as above.
     unsafe { (*thread).map.sp = 0 };
     let Some(now) = epochs::now() else { return };
-    let result = calls::result(ctx);
+    let result = returned.result;
     let failed = result >= FIRST_ERROR;
     let mut change = Change::new(MapOp::Map);
     let grows;
@@ -101,7 +106,7 @@ pub fn leave(ctx: &RetProbeContext) {
         change.op = MapOp::Break;
         (change.addr, grows) = (call.len, true);
     }
-    attribute(ctx, thread, now, &mut change, grows);
+    attribute(&returned, thread, now, &mut change, grows);
     send(now, &change);
 }
 
@@ -179,15 +184,15 @@ fn begin(
 
 /// Gives a change that grows something its stack, or leaves that to the heap call that it is a part of.
 #[inline(always)]
-fn attribute(ctx: &RetProbeContext, thread: *mut ThreadState, now: Now, change: &mut Change, grows: bool) {
+fn attribute(call: &Returned, thread: *mut ThreadState, now: Now, change: &mut Change, grows: bool) {
     // SAFETY: the entry belongs to this thread alone.
     let outer = unsafe { (*thread).sp };
-    if outer != 0 && in_flight::is_nested(outer, calls::returned_sp(ctx)) {
+    if outer != 0 && in_flight::is_nested(outer, call.entry_sp()) {
         change.in_heap = true;
         // SAFETY: as above.
         unsafe { (*thread).map.owes_stack = 1 };
     } else if grows {
-        change.stack = stack::capture(ctx, now.space, thread);
+        change.stack = stack::capture(call, now.space, thread);
         // One that finds no room is sent again with its next event.
         stack::send(thread, change.stack, now.space);
     }

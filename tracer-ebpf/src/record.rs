@@ -1,10 +1,11 @@
 //! What a call's result means for the books: commit, restore, or lose and count.
 
-use aya_ebpf::{helpers::bpf_probe_read_user, programs::{ProbeContext, RetProbeContext}};
+use aya_ebpf::{helpers::bpf_probe_read_user, programs::ProbeContext};
 use tracer_common::{CallKind, LiveBlock, LiveKey, StackId, TallyKind, ThreadState};
 
 use crate::{
-    calls, control,
+    calls::{self, Returned},
+    control,
     epochs::{self, Now},
     live, mappings,
     rows, stack, tally,
@@ -12,9 +13,9 @@ use crate::{
 
 /// The outermost allocation call of `thread` returned.
 #[inline(always)]
-pub fn returned(ctx: &RetProbeContext, thread: *mut ThreadState) {
+pub fn returned(call: &Returned, thread: *mut ThreadState) {
     let Some(now) = epochs::now() else { return };
-    let result = calls::result(ctx);
+    let result = call.result;
     // SAFETY: the entry belongs to this thread alone.
     let (kind, size, argument) = unsafe { ((*thread).kind, (*thread).size, (*thread).argument) };
     let block = if kind == CallKind::StoreThrough as u32 {
@@ -45,7 +46,24 @@ pub fn returned(ctx: &RetProbeContext, thread: *mut ThreadState) {
         tally::count(TallyKind::AllocFailed);
         mappings::settle(thread, now, StackId::UNKNOWN);
     } else {
-        allocated(ctx, thread, now, block, size);
+        allocated(call, thread, now, block, size);
+    }
+}
+
+/// An `operator new` for `size` bytes returned. Counted only now: one that threw never comes here, and one
+/// that got its block from `malloc` is that call's.
+#[inline(always)]
+pub fn operator_returned(call: &Returned, thread: *mut ThreadState, size: u64) {
+    let Some(now) = epochs::now() else { return };
+    // SAFETY: the entry belongs to this thread alone.
+    if call.result != 0 && call.result == unsafe { (*thread).last_block } {
+        return;
+    }
+    tally::count(TallyKind::AllocCalls);
+    if call.result == 0 {
+        tally::count(TallyKind::AllocFailed);
+    } else {
+        allocated(call, thread, now, call.result, size);
     }
 }
 
@@ -84,7 +102,9 @@ pub fn abandon(thread: &mut ThreadState) {
 }
 
 #[inline(always)]
-fn allocated(ctx: &RetProbeContext, thread: *mut ThreadState, now: Now, address: u64, size: u64) {
+fn allocated(call: &Returned, thread: *mut ThreadState, now: Now, address: u64, size: u64) {
+    // SAFETY: the entry belongs to this thread alone.
+    unsafe { (*thread).last_block = address };
     let wanted = control::wants(size);
     if !wanted {
         tally::count(TallyKind::AllocFiltered);
@@ -92,7 +112,7 @@ fn allocated(ctx: &RetProbeContext, thread: *mut ThreadState, now: Now, address:
             return;
         }
     }
-    let mut id = stack::capture(ctx, now.space, thread);
+    let mut id = stack::capture(call, now.space, thread);
     if mappings::owes_stack(thread) {
         stack::send(thread, id, now.space);
         mappings::settle(thread, now, id);

@@ -5,14 +5,13 @@ use aya_ebpf::{
     helpers::{bpf_get_stack, bpf_probe_read_user},
     macros::map,
     maps::{HashMap, RingBuf},
-    programs::RetProbeContext,
 };
 use tracer_common::{
     EventHeader, EventKind, ShimStep, Space, StackEvent, StackId, TallyKind, ThreadState,
     limits::{DEFAULT_MAX_STACKS, MAX_FRAMES, MAX_SHIM_STEPS, MAX_SHIMS, RING_BYTES},
 };
 
-use crate::tally;
+use crate::{calls::Returned, tally};
 
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
@@ -30,13 +29,12 @@ const WALKED: usize = MAX_FRAMES - 1 - MAX_SHIM_STEPS;
 
 /// Writes the stack of the call that just returned into the thread's scratch, and gives its id.
 ///
-/// The innermost frame is the return probe's `ip`, which the kernel has already set to the caller. A shim
+/// The innermost frame is the call's return address; the walk's own first frame, the probe's, is skipped. A shim
 /// such as `operator new` is stepped over by its own unwind rule, the rest is the kernel's
 /// frame-pointer walk, which skips functions that keep no frame pointer.
 #[inline(always)]
-pub fn capture(ctx: &RetProbeContext, space: Space, thread: *mut ThreadState) -> StackId {
-    // SAFETY: the context is the probe's register set.
-    let (mut ip, mut sp) = unsafe { ((*ctx.regs).rip, (*ctx.regs).rsp) };
+pub fn capture(call: &Returned, space: Space, thread: *mut ThreadState) -> StackId {
+    let (mut ip, mut sp) = (call.ip, call.sp);
     // SAFETY: `thread` points to a map value that belongs to this thread alone.
     let frames = unsafe { (&raw mut (*thread).stack.frames).cast::<u64>() };
     let mut len = 0;
@@ -57,7 +55,7 @@ pub fn capture(ctx: &RetProbeContext, space: Space, thread: *mut ThreadState) ->
         // SAFETY: `len + WALKED` is at most MAX_FRAMES. The flag's low byte skips the innermost frame.
         unsafe {
             bpf_get_stack(
-                ctx.regs.cast(),
+                call.regs.cast(),
                 frames.add(len).cast(),
                 (WALKED * size_of::<u64>()) as u32,
                 u64::from(BPF_F_USER_STACK) | 1,

@@ -59,16 +59,25 @@ impl Kernel {
             Role::Mremap => "enter_mremap",
             Role::Brk => "enter_brk",
             Role::Sbrk => "enter_sbrk",
+            Role::OperatorNew => "enter_operator_new",
         };
         let leave = match role {
-            Role::Free | Role::Munmap => None,
             Role::Mmap | Role::Mremap | Role::Brk | Role::Sbrk => Some("leave_mapping"),
-            _ => Some("leave"),
+            _ => role.call_kind().map(|_| "leave"),
         };
         if let Some(leave) = leave {
             self.attach(file, leave, offset, function)?;
         }
         self.attach(file, entry, offset, function)
+    }
+
+    /// Probes an instruction that an `operator new` ends with. To be done before the operators' own probes.
+    ///
+    /// # Errors
+    ///
+    /// Where the kernel refuses the probe.
+    pub fn attach_exit(&mut self, file: ProbedFile<'_>, offset: FileOffset) -> Result<(), BpfError> {
+        self.attach(file, "leave_operator_new", offset, "the end of operator new")
     }
 
     /// Marks at the entry of a function.

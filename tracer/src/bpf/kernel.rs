@@ -57,7 +57,7 @@ pub struct Kernel {
 }
 
 /// Programs on functions of the target.
-pub(super) const PROBES: [&str; 16] = [
+pub(super) const PROBES: [&str; 18] = [
     "enter_malloc",
     "enter_calloc",
     "enter_aligned",
@@ -72,6 +72,8 @@ pub(super) const PROBES: [&str; 16] = [
     "enter_brk",
     "leave_mapping",
     "enter_munmap",
+    "enter_operator_new",
+    "leave_operator_new",
     "mark_fn",
     "objects_changed",
 ];

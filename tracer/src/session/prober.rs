@@ -133,7 +133,13 @@ impl Prober {
                 return Ok(());
             }
         };
+        for exit in &allocator.exits {
+            kernel.attach_exit(probed, *exit)?;
+        }
         attach_all(kernel, probed, &allocator.functions)?;
+        if !allocator.exits.is_empty() {
+            tracing::debug!("probing {} ends of operator new", allocator.exits.len());
+        }
         if let Some((first, last)) = own_code(&allocator)
             && let Some(start) = modules.address_of_offset(module, first)
             && let Some(end) = modules.address_of_offset(module, last)
@@ -220,12 +226,12 @@ fn is_named(path: &Path, wanted: &str) -> bool {
 }
 
 /// From the first to the last function that is defined in one source file everywhere: between them lies the
-/// allocator's own code. (`reallocarray` is built from a file of its own.)
+/// allocator's own code. (`reallocarray` is built from a file of its own, and so are C++'s operators.)
 fn own_code(allocator: &Allocator) -> Option<(FileOffset, FileOffset)> {
     let starts = allocator
         .functions
         .iter()
-        .filter(|function| function.role != Role::Reallocarray)
+        .filter(|function| function.role != Role::Reallocarray && !function.name.starts_with("_Z"))
         .map(|function| FileOffset(function.site.offset.0 - u64::from(function.site.skip)));
     starts.clone().min().zip(starts.max())
 }

@@ -11,11 +11,15 @@ mod dynamic;
 pub(crate) mod elf;
 mod emulation;
 mod error;
+mod extents;
 mod finder;
+mod flow;
 mod functions;
 mod identity;
+mod linkage;
 mod lookup;
 mod mapping;
+mod operators;
 pub(crate) mod symbols;
 #[cfg(test)]
 pub(crate) mod testing;
