@@ -70,6 +70,40 @@ fn iterations_add_up() -> Result<()> {
     Ok(())
 }
 
+/// A mark in each round: what was mapped between two marks was born in the iteration between them, however
+/// late user space hears of both.
+#[test]
+fn each_change_is_in_its_iteration() -> Result<()> {
+    if cannot_trace(&["cc"]) {
+        return Ok(());
+    }
+    const ROUNDS: i64 = 400;
+    let program = Program::compile("mappings.c", &["-pthread"])?;
+    let mut target = program.start(&["1", &ROUNDS.to_string()])?;
+    let mark = ["--mark-fn", "fail_to_remap"];
+    let mut memtrace = Memtrace::attach(target.pid()).args("--format json").words(mark).start()?;
+    memtrace.attached()?;
+    target.send("go\n")?;
+    target.expect("mapped=")?;
+    let report = memtrace.finish()?.document()?;
+    report.assert_ledger_closes();
+    let born = |text: &str| -> Result<Vec<(i64, i64)>> {
+        let (line, _) = program.line_of(text)?;
+        let mut cohorts: Vec<_> = stacks_at(&report, line)
+            .flat_map(|stack| list(&stack["survivors"]))
+            .filter_map(|cohort| Some((cohort["born"].as_i64()?, cohort["bytes"].as_i64()?)))
+            .collect();
+        cohorts.sort_unstable();
+        Ok(cohorts)
+    };
+    // Before the mark, and after it.
+    let expected: Vec<_> = (1..=ROUNDS).map(|born| (born, 3 * PAGE)).collect();
+    assert_eq!(born("range = mmap(NULL, len")?, expected);
+    let expected: Vec<_> = (2..=ROUNDS + 1).map(|born| (born, 49 * PAGE)).collect();
+    assert_eq!(born("char *kept = malloc")?, expected);
+    Ok(())
+}
+
 /// More than the ring buffer takes while nobody reads it: what is missing is counted, and all else is there.
 #[test]
 fn what_is_lost_is_counted() -> Result<()> {
@@ -152,11 +186,16 @@ fn assert_heap(report: &Document, counts: &Counts) {
 /// What the mappings of one line of the program come to at the end.
 #[track_caller]
 fn grown(report: &Document, line: u64) -> i64 {
-    let stacks = list(report.at("/mappings/stacks")).iter().filter(|stack| {
+    stacks_at(report, line).filter_map(|stack| stack["growth_bytes"].as_i64()).sum()
+}
+
+/// The stacks of mappings for which a line of the program is responsible.
+#[track_caller]
+fn stacks_at(report: &Document, line: u64) -> impl Iterator<Item = &Value> {
+    list(report.at("/mappings/stacks")).iter().filter(move |stack| {
         let responsible = stack["responsible"].as_u64().and_then(|at| usize::try_from(at).ok());
         responsible.is_some_and(|at| stack["frames"][at]["line"] == line)
-    });
-    stacks.filter_map(|stack| stack["growth_bytes"].as_i64()).sum()
+    })
 }
 
 /// What the program counted.
