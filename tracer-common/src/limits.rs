@@ -29,4 +29,8 @@ pub const DEFAULT_MAX_STACKS: u32 = 65_536;
 /// Bytes of the ring buffer that carries new stacks. A power of two.
 pub const RING_BYTES: u32 = 1 << 20;
 
+/// Bytes of the ring buffer that changes of mappings may fill: the rest is kept for stacks and marks, so
+/// that a program that maps without end loses none of these.
+pub const MAPPING_BYTES: u32 = RING_BYTES / 2;
+
 const _: () = assert!(MAX_EPOCHS.is_power_of_two(), "epochs are kept in a masked ring");

@@ -1,6 +1,6 @@
 //! What is kept per thread of the target, between an allocation call's entry and its return.
 
-use crate::{LiveBlock, StackEvent, pod};
+use crate::{LiveBlock, MapCall, StackEvent, pod};
 
 /// How a call's arguments and result are to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,10 +52,12 @@ pub struct ThreadState {
     pub last_block: u64,
     /// The innermost last. A second one comes from a new-handler that allocates.
     pub operators: [OperatorCall; 2],
+    /// The mapping call in flight. It may be part of the allocation call, and has a slot of its own.
+    pub map: MapCall,
     /// Where the stack is put together; also the event that carries it.
     pub stack: StackEvent,
 }
 
-const _: () = assert!(size_of::<ThreadState>() == 104 + size_of::<StackEvent>());
+const _: () = assert!(size_of::<ThreadState>() == 144 + size_of::<StackEvent>());
 
 pod!(ThreadState);
