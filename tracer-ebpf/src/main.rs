@@ -96,6 +96,18 @@ fn mark_fn(_ctx: ProbeContext) -> u32 {
     0
 }
 
+/// Attaches to: nothing, but where the bench asks for it, in place of all `enter_` programs. Captures nothing.
+#[uprobe]
+fn floor_entry(_ctx: ProbeContext) -> u32 {
+    0
+}
+
+/// Attaches to: as [`floor_entry`], in place of `leave`.
+#[uretprobe]
+fn floor_return(_ctx: RetProbeContext) -> u32 {
+    0
+}
+
 /// Attaches to: nothing; the controller runs it to make a mark, so that all marks are made in the kernel.
 #[raw_tracepoint]
 fn mark_interval(_ctx: RawTracePointContext) -> i32 {

@@ -61,6 +61,24 @@ impl Kernel {
         self.attach(file, entry, offset, function)
     }
 
+    /// Probes an allocation function with programs that do nothing: for the bench, what probes cost at least.
+    ///
+    /// # Errors
+    ///
+    /// Where the kernel refuses the probe.
+    pub fn attach_floor(
+        &mut self,
+        file: ProbedFile<'_>,
+        role: Role,
+        offset: FileOffset,
+        function: &str,
+    ) -> Result<(), BpfError> {
+        if role != Role::Free {
+            self.attach(file, "floor_return", offset, function)?;
+        }
+        self.attach(file, "floor_entry", offset, function)
+    }
+
     /// Marks at the entry of a function.
     ///
     /// # Errors

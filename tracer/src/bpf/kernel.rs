@@ -57,7 +57,7 @@ pub struct Kernel {
 }
 
 /// Programs on functions of the target.
-pub(super) const PROBES: [&str; 10] = [
+pub(super) const PROBES: [&str; 12] = [
     "enter_malloc",
     "enter_calloc",
     "enter_aligned",
@@ -68,6 +68,8 @@ pub(super) const PROBES: [&str; 10] = [
     "enter_free",
     "mark_fn",
     "objects_changed",
+    "floor_entry",
+    "floor_return",
 ];
 
 const MARK_INTERVAL: &str = "mark_interval";

@@ -7,7 +7,7 @@ mod error;
 mod exit;
 mod talk;
 
-pub use arguments::{Arguments, Command};
+pub use arguments::{Arguments, BenchMode, Command};
 pub use config::{Format, MarkFunction, Output, Target, TraceConfig};
 pub use error::UsageError;
 pub use exit::Exit;

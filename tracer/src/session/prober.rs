@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, path::Path, sync::Arc};
 use super::SessionError;
 use crate::{
     bpf::{Kernel, ProbedFile},
-    cli::MarkFunction,
-    sites::{self, Allocator, FindError, Role},
+    cli::{BenchMode, MarkFunction, TraceConfig},
+    sites::{self, Allocator, FindError, FunctionSites, Role},
     target::{Module, ModuleId, Modules, read_object},
     units::{FileOffset, Pid},
     unwind,
@@ -20,6 +20,7 @@ const LINKER_HOOK: &str = "_dl_debug_state";
 pub(super) struct Prober {
     pid: Pid,
     mark: Option<MarkFunction>,
+    bench: Option<BenchMode>,
     marked: BTreeSet<(ModuleId, FileOffset)>,
     /// Near names, best first, of each object that was searched for the mark function in vain.
     near: Vec<Vec<String>>,
@@ -29,10 +30,11 @@ pub(super) struct Prober {
 }
 
 impl Prober {
-    pub(super) fn new(pid: Pid, mark: Option<MarkFunction>) -> Self {
+    pub(super) fn new(pid: Pid, config: &TraceConfig) -> Self {
         Self {
             pid,
-            mark,
+            mark: config.mark_fn.clone(),
+            bench: config.bench,
             marked: BTreeSet::new(),
             near: Vec::new(),
             functions: 0,
@@ -130,7 +132,7 @@ impl Prober {
             }
         };
         for function in &allocator.functions {
-            kernel.attach_function(probed, function.role, function.site.offset, &function.name)?;
+            self.attach(kernel, probed, function)?;
             tracing::debug!(
                 "probing {} in {} at +{} ({}), {}",
                 function.name,
@@ -152,6 +154,24 @@ impl Prober {
         if !allocator.functions.is_empty() {
             self.functions += allocator.functions.len();
             self.allocators.push(file_name(probed.path));
+        }
+        Ok(())
+    }
+
+    fn attach(
+        &self,
+        kernel: &mut Kernel,
+        probed: ProbedFile<'_>,
+        function: &FunctionSites,
+    ) -> Result<(), SessionError> {
+        let FunctionSites { role, site, name, .. } = function;
+        match self.bench {
+            None => kernel.attach_function(probed, *role, site.offset, name)?,
+            Some(BenchMode::Floor) => kernel.attach_floor(probed, *role, site.offset, name)?,
+            Some(BenchMode::OffsetZero) => {
+                let start = FileOffset(site.offset.0 - u64::from(site.skip));
+                kernel.attach_function(probed, *role, start, name)?;
+            }
         }
         Ok(())
     }
