@@ -9,12 +9,13 @@
 #![no_std]
 #![no_main]
 #![expect(internal_features, reason = "atomics with a result exist only as intrinsics on this target")]
-#![feature(core_intrinsics)]
+#![feature(asm_experimental_arch, core_intrinsics)]
 
 mod atomic;
 mod calls;
 mod control;
 mod epochs;
+mod frame_pointers;
 mod in_flight;
 mod live;
 mod map_events;
@@ -157,6 +158,18 @@ fn enter_munmap(ctx: ProbeContext) -> u32 {
 #[uprobe]
 fn mark_fn(_ctx: ProbeContext) -> u32 {
     epochs::mark_call();
+    0
+}
+
+/// Attaches to: nothing, but where the bench asks for it, in place of all `enter_` programs. Captures nothing.
+#[uprobe]
+fn floor_entry(_ctx: ProbeContext) -> u32 {
+    0
+}
+
+/// Attaches to: as [`floor_entry`], in place of `leave`.
+#[uretprobe]
+fn floor_return(_ctx: RetProbeContext) -> u32 {
     0
 }
 

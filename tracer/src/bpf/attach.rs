@@ -80,6 +80,24 @@ impl Kernel {
         self.attach(file, "leave_operator_new", offset, "the end of operator new")
     }
 
+    /// Probes an allocation function with programs that do nothing: for the bench, what probes cost at least.
+    ///
+    /// # Errors
+    ///
+    /// Where the kernel refuses the probe.
+    pub fn attach_floor(
+        &mut self,
+        file: ProbedFile<'_>,
+        role: Role,
+        offset: FileOffset,
+        function: &str,
+    ) -> Result<(), BpfError> {
+        if role.call_kind().is_some() {
+            self.attach(file, "floor_return", offset, function)?;
+        }
+        self.attach(file, "floor_entry", offset, function)
+    }
+
     /// Marks at the entry of a function.
     ///
     /// # Errors

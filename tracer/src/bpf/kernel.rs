@@ -57,7 +57,7 @@ pub struct Kernel {
 }
 
 /// Programs on functions of the target.
-pub(super) const PROBES: [&str; 18] = [
+pub(super) const PROBES: [&str; 20] = [
     "enter_malloc",
     "enter_calloc",
     "enter_aligned",
@@ -76,6 +76,8 @@ pub(super) const PROBES: [&str; 18] = [
     "leave_operator_new",
     "mark_fn",
     "objects_changed",
+    "floor_entry",
+    "floor_return",
 ];
 
 const MARK_INTERVAL: &str = "mark_interval";

@@ -27,7 +27,7 @@ pub(super) fn findings(pid: Pid, program: &Path, modules: &[Arc<Module>]) -> Vec
 /// The probe sites of one object; `None` if it defines no allocator.
 fn allocator(module: &Module) -> Option<Finding> {
     let object = read_object(module.file.as_deref()?).ok()?;
-    let Allocator { functions, notes } = allocator_sites(&object).ok()?;
+    let Allocator { functions, notes, exits: _ } = allocator_sites(&object).ok()?;
     let mut lines = vec![module.path.display().to_string()];
     lines.extend(functions.iter().map(site));
     lines.extend(notes.iter().map(ToString::to_string));

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::Path, sync::Arc};
 use super::SessionError;
 use crate::{
     bpf::{Kernel, ProbedFile},
-    cli::MarkFunction,
+    cli::{BenchMode, MarkFunction, TraceConfig},
     sites::{self, Allocator, FindError, FunctionSites, Role},
     target::{Module, ModuleId, Modules, read_object},
     units::{FileOffset, Pid},
@@ -20,6 +20,7 @@ const LINKER_HOOK: &str = "_dl_debug_state";
 pub(super) struct Prober {
     pid: Pid,
     mark: Option<MarkFunction>,
+    bench: Option<BenchMode>,
     marked: BTreeSet<(ModuleId, FileOffset)>,
     /// Near names, best first, of each object that was searched for the mark function in vain.
     near: Vec<Vec<String>>,
@@ -30,10 +31,11 @@ pub(super) struct Prober {
 }
 
 impl Prober {
-    pub(super) fn new(pid: Pid, mark: Option<MarkFunction>) -> Self {
+    pub(super) fn new(pid: Pid, config: &TraceConfig) -> Self {
         Self {
             pid,
-            mark,
+            mark: config.mark_fn.clone(),
+            bench: config.bench,
             marked: BTreeSet::new(),
             near: Vec::new(),
             functions: 0,
@@ -141,7 +143,7 @@ impl Prober {
         for exit in &allocator.exits {
             kernel.attach_exit(probed, *exit)?;
         }
-        attach_all(kernel, probed, &allocator.functions)?;
+        self.attach_all(kernel, probed, &allocator.functions)?;
         if !allocator.exits.is_empty() {
             tracing::debug!("probing {} ends of operator new", allocator.exits.len());
         }
@@ -170,11 +172,37 @@ impl Prober {
     ) -> Result<(), SessionError> {
         // What can't be read has been said when allocators were looked for.
         let Ok(mapping) = sites::mapping_sites(object) else { return Ok(()) };
-        attach_all(kernel, probed, &mapping.functions)?;
+        self.attach_all(kernel, probed, &mapping.functions)?;
         for note in &mapping.notes {
             tracing::warn!("{}: {note}", probed.path.display());
         }
         self.mappings += mapping.functions.len();
+        Ok(())
+    }
+
+    fn attach_all(
+        &self,
+        kernel: &mut Kernel,
+        probed: ProbedFile<'_>,
+        functions: &[FunctionSites],
+    ) -> Result<(), SessionError> {
+        for FunctionSites { role, site, name, .. } in functions {
+            match self.bench {
+                None => kernel.attach_function(probed, *role, site.offset, name)?,
+                Some(BenchMode::Floor) => kernel.attach_floor(probed, *role, site.offset, name)?,
+                Some(BenchMode::OffsetZero) => {
+                    let start = FileOffset(site.offset.0 - u64::from(site.skip));
+                    kernel.attach_function(probed, *role, start, name)?;
+                }
+            }
+            tracing::debug!(
+                "probing {name} in {} at +{} ({}), {}",
+                probed.path.display(),
+                site.skip,
+                site.instruction,
+                if site.emulated { "emulated" } else { "single-step" },
+            );
+        }
         Ok(())
     }
 
@@ -204,25 +232,6 @@ impl Prober {
         }
         Ok(())
     }
-}
-
-fn attach_all(
-    kernel: &mut Kernel,
-    probed: ProbedFile<'_>,
-    functions: &[FunctionSites],
-) -> Result<(), SessionError> {
-    for function in functions {
-        kernel.attach_function(probed, function.role, function.site.offset, &function.name)?;
-        tracing::debug!(
-            "probing {} in {} at +{} ({}), {}",
-            function.name,
-            probed.path.display(),
-            function.site.skip,
-            function.site.instruction,
-            if function.site.emulated { "emulated" } else { "single-step" },
-        );
-    }
-    Ok(())
 }
 
 /// Whether an object goes by the name that `--mark-fn f@NAME` gives: its path, or the last part of it.
