@@ -38,6 +38,9 @@ pub enum TallyKind {
     StackError,
     /// A new stack did not fit into the ring buffer. It is sent again with its next event.
     RingFull,
+    /// Changes of mappings that were not told: no room in the ring buffer or for a call in flight, or a
+    /// call that another interrupted or that never returned.
+    MapLost,
 }
 
 /// All counters; one of these per CPU.
@@ -50,7 +53,7 @@ pub struct Tally {
 
 impl Tally {
     /// How many kinds there are.
-    pub const LEN: usize = 15;
+    pub const LEN: usize = 16;
 
     /// The count of one kind.
     pub const fn get(&self, kind: TallyKind) -> u64 {
@@ -58,6 +61,6 @@ impl Tally {
     }
 }
 
-const _: () = assert!(TallyKind::RingFull as usize + 1 == Tally::LEN);
+const _: () = assert!(TallyKind::MapLost as usize + 1 == Tally::LEN);
 
 pod!(Tally);

@@ -1,6 +1,6 @@
 //! What is kept per thread of the target, between an allocation call's entry and its return.
 
-use crate::{LiveBlock, StackEvent, pod};
+use crate::{LiveBlock, MapCall, StackEvent, limits::WINDOW_WORDS, pod};
 
 /// How a call's arguments and result are to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,10 +52,17 @@ pub struct ThreadState {
     pub last_block: u64,
     /// The innermost last. A second one comes from a new-handler that allocates.
     pub operators: [OperatorCall; 2],
+    /// The mapping call in flight. It may be part of the allocation call, and has a slot of its own.
+    pub map: MapCall,
     /// Where the stack is put together; also the event that carries it.
     pub stack: StackEvent,
+    /// A copy of the top of the thread's own stack, and a word that is never written: an index into the
+    /// copy stays within bounds when one is added to it.
+    pub window: [u64; WINDOW_WORDS + 1],
 }
 
-const _: () = assert!(size_of::<ThreadState>() == 104 + size_of::<StackEvent>());
+const _: () = assert!(
+    size_of::<ThreadState>() == 144 + size_of::<StackEvent>() + size_of::<u64>() * (WINDOW_WORDS + 1)
+);
 
 pod!(ThreadState);

@@ -16,7 +16,7 @@ use tracer_common::{CallKind, LiveKey, TallyKind, ThreadState, limits::MAX_THREA
 
 use crate::{
     calls::{self, Returned},
-    control, epochs, live, operators, record, tally,
+    control, epochs, live, mappings, operators, record, tally,
 };
 
 /// Keyed by `pid_tgid`. An entry stays until its thread ends: making one costs ten times a lookup.
@@ -126,9 +126,12 @@ pub fn forget_thread() {
     let Some(thread) = THREADS.get_ptr_mut(id) else { return };
     // SAFETY: as in `enter`.
     let thread = unsafe { &mut *thread };
-    if thread.sp != 0 && control::active() {
-        tally::count(TallyKind::AllocUnfinished);
-        record::abandon(thread);
+    if control::active() {
+        mappings::abandon(thread);
+        if thread.sp != 0 {
+            tally::count(TallyKind::AllocUnfinished);
+            record::abandon(thread);
+        }
     }
     let _ = THREADS.remove(id);
 }

@@ -7,7 +7,7 @@ use crate::{
     calls::{self, Returned},
     control,
     epochs::{self, Now},
-    live,
+    live, mappings,
     rows, stack, tally,
 };
 
@@ -29,6 +29,7 @@ pub fn returned(call: &Returned, thread: *mut ThreadState) {
             block
         } else {
             tally::count(TallyKind::AllocReadFault);
+            mappings::settle(thread, now, StackId::UNKNOWN);
             return;
         }
     } else {
@@ -43,6 +44,7 @@ pub fn returned(call: &Returned, thread: *mut ThreadState) {
     }
     if block == 0 {
         tally::count(TallyKind::AllocFailed);
+        mappings::settle(thread, now, StackId::UNKNOWN);
     } else {
         allocated(call, thread, now, block, size);
     }
@@ -95,6 +97,7 @@ pub fn abandon(thread: &mut ThreadState) {
     thread.sp = 0;
     if let Some(now) = epochs::now() {
         restore(thread, now);
+        mappings::settle(thread, now, StackId::UNKNOWN);
     }
 }
 
@@ -102,11 +105,21 @@ pub fn abandon(thread: &mut ThreadState) {
 fn allocated(call: &Returned, thread: *mut ThreadState, now: Now, address: u64, size: u64) {
     // SAFETY: the entry belongs to this thread alone.
     unsafe { (*thread).last_block = address };
-    if !control::wants(size) {
+    let wanted = control::wants(size);
+    if !wanted {
         tally::count(TallyKind::AllocFiltered);
-        return;
+        if !mappings::owes_stack(thread) {
+            return;
+        }
     }
     let mut id = stack::capture(call, now.space, thread);
+    if mappings::owes_stack(thread) {
+        stack::send(thread, id, now.space);
+        mappings::settle(thread, now, id);
+    }
+    if !wanted {
+        return;
+    }
     let row = match rows::of_new_block(now, id, thread) {
         Some(row) => row,
         None => {

@@ -1,13 +1,13 @@
 //! `cargo xtask test`: everything built, what the tests need installed, every test run.
 
-use std::env;
+use std::{env, path::Path};
 
 use anyhow::{Result, bail};
 use xtask::command::{cargo, find, is_root, line, run};
 
 use crate::{apt, setup};
 
-/// A program that tests run, and the Debian package that has it.
+/// A program that tests run or a library that they load, and the Debian package that has it.
 struct Need {
     program: &'static str,
     package: &'static str,
@@ -15,19 +15,36 @@ struct Need {
     why: &'static str,
 }
 
+/// A library that tests preload and link, and the Debian package that has it.
+const fn library(file: &'static str, package: &'static str, why: &'static str) -> Need {
+    Need { program: file, package, why }
+}
+
 const fn need(program: &'static str, package: &'static str, why: &'static str) -> Need {
     Need { program, package, why }
 }
 
-const NEEDS: [Need; 7] = [
+const NEEDS: [Need; 11] = [
     need("gcc", "gcc", "oracle programs in C"),
     need("g++", "g++", "oracle programs in C++"),
     need("musl-gcc", "musl-tools", "the other C library"),
+    need("make", "make", "builds the jemalloc of a Rust program"),
+    library("libjemalloc.so.2", "libjemalloc2", "an allocator with operators of its own"),
+    library("libtcmalloc_minimal.so.4", "libtcmalloc-minimal4", "the same, with many aliases"),
+    library("libmimalloc.so.2", "libmimalloc2.0", "the same, with thunks"),
     need("python3", "python3", "an interpreter whose allocations have Python lines"),
     need("git", "git", "a real program that ends by itself"),
     need("nginx", "nginx", "a real server, several processes"),
     need("sqlite3", "sqlite3", "a real program with its own allocator layer"),
 ];
+
+impl Need {
+    fn is_there(&self) -> bool {
+        let libraries = ["/usr/lib/x86_64-linux-gnu", "/usr/lib64"];
+        find(self.program).is_some()
+            || libraries.iter().any(|folder| Path::new(folder).join(self.program).exists())
+    }
+}
 
 /// Runs the command; `arguments` go on to `cargo test`.
 pub(crate) fn run_all(arguments: &[String]) -> Result<()> {
@@ -53,7 +70,7 @@ pub(crate) fn run_all(arguments: &[String]) -> Result<()> {
 }
 
 fn install_missing() -> Result<()> {
-    let missing: Vec<_> = NEEDS.iter().filter(|need| find(need.program).is_none()).collect();
+    let missing: Vec<_> = NEEDS.iter().filter(|need| !need.is_there()).collect();
     if missing.is_empty() {
         return Ok(());
     }

@@ -32,7 +32,7 @@ pub struct ProbedFile<'a> {
 }
 
 impl Kernel {
-    /// Probes an allocation function. `offset` is that of the instruction to probe.
+    /// Probes an allocation or mapping function. `offset` is that of the instruction to probe.
     ///
     /// The return probe comes first: an entry whose return isn't probed yet would be counted as lost.
     ///
@@ -54,10 +54,19 @@ impl Kernel {
             Role::Reallocarray => "enter_reallocarray",
             Role::PosixMemalign => "enter_posix_memalign",
             Role::Free => "enter_free",
+            Role::Mmap => "enter_mmap",
+            Role::Munmap => "enter_munmap",
+            Role::Mremap => "enter_mremap",
+            Role::Brk => "enter_brk",
+            Role::Sbrk => "enter_sbrk",
             Role::OperatorNew => "enter_operator_new",
         };
-        if role.call_kind().is_some() {
-            self.attach(file, "leave", offset, function)?;
+        let leave = match role {
+            Role::Mmap | Role::Mremap | Role::Brk | Role::Sbrk => Some("leave_mapping"),
+            _ => role.call_kind().map(|_| "leave"),
+        };
+        if let Some(leave) = leave {
+            self.attach(file, leave, offset, function)?;
         }
         self.attach(file, entry, offset, function)
     }
@@ -69,6 +78,24 @@ impl Kernel {
     /// Where the kernel refuses the probe.
     pub fn attach_exit(&mut self, file: ProbedFile<'_>, offset: FileOffset) -> Result<(), BpfError> {
         self.attach(file, "leave_operator_new", offset, "the end of operator new")
+    }
+
+    /// Probes an allocation function with programs that do nothing: for the bench, what probes cost at least.
+    ///
+    /// # Errors
+    ///
+    /// Where the kernel refuses the probe.
+    pub fn attach_floor(
+        &mut self,
+        file: ProbedFile<'_>,
+        role: Role,
+        offset: FileOffset,
+        function: &str,
+    ) -> Result<(), BpfError> {
+        if role.call_kind().is_some() {
+            self.attach(file, "floor_return", offset, function)?;
+        }
+        self.attach(file, "floor_entry", offset, function)
     }
 
     /// Marks at the entry of a function.

@@ -57,7 +57,7 @@ pub struct Kernel {
 }
 
 /// Programs on functions of the target.
-pub(super) const PROBES: [&str; 12] = [
+pub(super) const PROBES: [&str; 20] = [
     "enter_malloc",
     "enter_calloc",
     "enter_aligned",
@@ -66,10 +66,18 @@ pub(super) const PROBES: [&str; 12] = [
     "enter_posix_memalign",
     "leave",
     "enter_free",
+    "enter_mmap",
+    "enter_mremap",
+    "enter_sbrk",
+    "enter_brk",
+    "leave_mapping",
+    "enter_munmap",
     "enter_operator_new",
     "leave_operator_new",
     "mark_fn",
     "objects_changed",
+    "floor_entry",
+    "floor_return",
 ];
 
 const MARK_INTERVAL: &str = "mark_interval";

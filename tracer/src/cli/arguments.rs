@@ -152,6 +152,10 @@ pub struct TraceArguments {
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
 
+    /// For `cargo xtask bench` only: probe for comparison's sake, and report nothing of use
+    #[arg(long, value_enum, value_name = "MODE", hide = true)]
+    pub bench: Option<BenchMode>,
+
     /// Colours in the report
     #[arg(long, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
     pub color: ColorChoice,
@@ -164,6 +168,15 @@ pub enum FormatArgument {
     Text,
     /// For programs: one document
     Json,
+}
+
+/// `--bench`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BenchMode {
+    /// Programs that do nothing, at the usual instructions
+    Floor,
+    /// The usual programs, at each function's first instruction
+    OffsetZero,
 }
 
 fn parse_interval(text: &str) -> Result<Duration, String> {

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::{
     UsageError,
-    arguments::{FormatArgument, TraceArguments},
+    arguments::{BenchMode, FormatArgument, TraceArguments},
 };
 use crate::units::Pid;
 
@@ -68,6 +68,9 @@ pub struct TraceConfig {
     /// Whether the report is coloured.
     #[serde(skip)]
     pub color: bool,
+    /// What the bench compares with.
+    #[serde(skip)]
+    pub bench: Option<BenchMode>,
 }
 
 /// Whom to trace.
@@ -172,6 +175,7 @@ impl TraceConfig {
             quiet: trace.quiet,
             verbose: trace.verbose,
             color,
+            bench: trace.bench,
         })
     }
 }

@@ -8,7 +8,7 @@ mod exit;
 mod request;
 mod talk;
 
-pub use arguments::{Arguments, Command};
+pub use arguments::{Arguments, BenchMode, Command};
 pub use config::{Format, MarkFunction, Output, Target, TraceConfig};
 pub use error::UsageError;
 pub use exit::Exit;

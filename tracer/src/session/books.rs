@@ -68,6 +68,15 @@ pub(super) fn events(recorder: &Recorder, attached: bool) -> Result<EventLedger,
     })
 }
 
+/// Changes of mappings that the kernel side could not tell.
+///
+/// # Errors
+///
+/// Where the map can't be read.
+pub(super) fn lost_mappings(recorder: &Recorder) -> Result<u64, SessionError> {
+    Ok(recorder.kernel.tally()?.get(TallyKind::MapLost))
+}
+
 /// Who lives at the end, by stack and by the iteration of their birth.
 ///
 /// # Errors

@@ -48,7 +48,7 @@ pub(super) async fn run(
     steps.done("loading the eBPF programs");
     kernel.watch_processes()?;
     let mut modules = Modules::default();
-    let mut prober = Prober::new(held.pid(), config.mark_fn.clone());
+    let mut prober = Prober::new(held.pid(), config);
     let mut writer = Writer::new(config, sink, &process);
     // From the first probe on: the dynamic linker's own calls count too.
     kernel.start()?;

@@ -33,7 +33,7 @@ pub(super) async fn run(config: &TraceConfig, pid: Pid) -> Result<Exit, SessionE
     steps.done("loading the eBPF programs");
     kernel.watch_processes()?;
     let mut modules = Modules::default();
-    let mut prober = Prober::new(pid, config.mark_fn.clone());
+    let mut prober = Prober::new(pid, config);
     prober.refresh(&mut kernel, &mut modules)?;
     prober.check(&modules)?;
     steps.done("setting probes");

@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, path::Path, sync::Arc};
 use super::SessionError;
 use crate::{
     bpf::{Kernel, ProbedFile},
-    cli::MarkFunction,
-    sites::{self, Allocator, FindError, Role},
+    cli::{BenchMode, MarkFunction, TraceConfig},
+    sites::{self, Allocator, FindError, FunctionSites, Role},
     target::{Module, ModuleId, Modules, read_object},
     units::{FileOffset, Pid},
     unwind,
@@ -20,22 +20,26 @@ const LINKER_HOOK: &str = "_dl_debug_state";
 pub(super) struct Prober {
     pid: Pid,
     mark: Option<MarkFunction>,
+    bench: Option<BenchMode>,
     marked: BTreeSet<(ModuleId, FileOffset)>,
     /// Near names, best first, of each object that was searched for the mark function in vain.
     near: Vec<Vec<String>>,
     functions: usize,
+    mappings: usize,
     allocators: Vec<String>,
     is_go: bool,
 }
 
 impl Prober {
-    pub(super) fn new(pid: Pid, mark: Option<MarkFunction>) -> Self {
+    pub(super) fn new(pid: Pid, config: &TraceConfig) -> Self {
         Self {
             pid,
-            mark,
+            mark: config.mark_fn.clone(),
+            bench: config.bench,
             marked: BTreeSet::new(),
             near: Vec::new(),
             functions: 0,
+            mappings: 0,
             allocators: Vec::new(),
             is_go: false,
         }
@@ -95,7 +99,8 @@ impl Prober {
 
     /// What is probed, in a phrase.
     pub(super) fn summary(&self) -> String {
-        format!("{} functions in {}", self.functions, self.allocators.join(", "))
+        let allocators = self.allocators.join(", ");
+        format!("{} functions in {allocators}, {} for mappings", self.functions, self.mappings)
     }
 
     fn probe(&mut self, kernel: &mut Kernel, modules: &Modules, module: &Arc<Module>) -> Result<(), SessionError> {
@@ -111,6 +116,7 @@ impl Prober {
             kernel.attach_linker(probed, hook.site.offset, LINKER_HOOK)?;
         }
         self.probe_allocator(kernel, modules, module.id, probed, &object)?;
+        self.probe_mappings(kernel, probed, &object)?;
         self.probe_mark(kernel, probed, module, &object)?;
         let shims = unwind::shim_steps(&object).into_iter();
         kernel.add_shims(shims.filter_map(|(address, step)| {
@@ -137,17 +143,7 @@ impl Prober {
         for exit in &allocator.exits {
             kernel.attach_exit(probed, *exit)?;
         }
-        for function in &allocator.functions {
-            kernel.attach_function(probed, function.role, function.site.offset, &function.name)?;
-            tracing::debug!(
-                "probing {} in {} at +{} ({}), {}",
-                function.name,
-                probed.path.display(),
-                function.site.skip,
-                function.site.instruction,
-                if function.site.emulated { "emulated" } else { "single-step" },
-            );
-        }
+        self.attach_all(kernel, probed, &allocator.functions)?;
         if !allocator.exits.is_empty() {
             tracing::debug!("probing {} ends of operator new", allocator.exits.len());
         }
@@ -163,6 +159,49 @@ impl Prober {
         if !allocator.functions.is_empty() {
             self.functions += allocator.functions.len();
             self.allocators.push(file_name(probed.path));
+        }
+        Ok(())
+    }
+
+    /// The second domain. A program without it can be traced all the same.
+    fn probe_mappings(
+        &mut self,
+        kernel: &mut Kernel,
+        probed: ProbedFile<'_>,
+        object: &[u8],
+    ) -> Result<(), SessionError> {
+        // What can't be read has been said when allocators were looked for.
+        let Ok(mapping) = sites::mapping_sites(object) else { return Ok(()) };
+        self.attach_all(kernel, probed, &mapping.functions)?;
+        for note in &mapping.notes {
+            tracing::warn!("{}: {note}", probed.path.display());
+        }
+        self.mappings += mapping.functions.len();
+        Ok(())
+    }
+
+    fn attach_all(
+        &self,
+        kernel: &mut Kernel,
+        probed: ProbedFile<'_>,
+        functions: &[FunctionSites],
+    ) -> Result<(), SessionError> {
+        for FunctionSites { role, site, name, .. } in functions {
+            match self.bench {
+                None => kernel.attach_function(probed, *role, site.offset, name)?,
+                Some(BenchMode::Floor) => kernel.attach_floor(probed, *role, site.offset, name)?,
+                Some(BenchMode::OffsetZero) => {
+                    let start = FileOffset(site.offset.0 - u64::from(site.skip));
+                    kernel.attach_function(probed, *role, start, name)?;
+                }
+            }
+            tracing::debug!(
+                "probing {name} in {} at +{} ({}), {}",
+                probed.path.display(),
+                site.skip,
+                site.instruction,
+                if site.emulated { "emulated" } else { "single-step" },
+            );
         }
         Ok(())
     }

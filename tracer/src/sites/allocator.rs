@@ -78,8 +78,8 @@ impl fmt::Display for Note {
     }
 }
 
-/// A symbol that is one of the allocation functions.
-type Named<'data> = (Family, Role, Symbol<'data>);
+/// A symbol that is one of the functions to probe.
+pub(super) type Named<'data> = (Family, Role, Symbol<'data>);
 
 /// Finds the allocation functions of the ELF object that `object` holds in full, and their sites.
 ///
@@ -133,7 +133,7 @@ fn operators_of<'data>(symbols: &[Symbol<'data>]) -> Vec<Named<'data>> {
 }
 
 /// One entry per file offset, however many symbols lead there.
-fn by_start(elf: &Elf<'_>, named: Vec<Named<'_>>) -> Allocator {
+pub(super) fn by_start(elf: &Elf<'_>, named: Vec<Named<'_>>) -> Allocator {
     let mut starts: BTreeMap<FileOffset, Vec<Named<'_>>> = BTreeMap::new();
     let mut notes = BTreeSet::new();
     for entry in named {

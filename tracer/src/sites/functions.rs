@@ -1,10 +1,10 @@
-//! The allocation functions: their names, and how their arguments are read.
+//! The allocation functions and the mapping functions: their names, and how their arguments are read.
 //!
 //! Return probes are for C functions, which never throw: a C++ exception through a return-probed function
 //! aborts the target. `operator new` and mimalloc's `mi_new` are probed in another way, see
 //! [`super::operators`].
 
-use iced_x86::Register::{self, RDI, RDX, RSI};
+use iced_x86::Register::{self, RCX, RDI, RDX, RSI};
 use tracer_common::CallKind;
 
 /// What a call does, and which argument means what. Arguments are numbered from 0.
@@ -24,6 +24,17 @@ pub enum Role {
     PosixMemalign,
     /// `free`: argument 0 is the block. No return probe.
     Free,
+    /// `mmap`: argument 1 is the length.
+    Mmap,
+    /// `munmap`: argument 0 is the range, argument 1 its length. No return probe.
+    Munmap,
+    /// `mremap`: argument 0 is the old range, argument 1 its length, argument 2 the new length, argument 3
+    /// flags.
+    Mremap,
+    /// `brk`: argument 0 is the new break.
+    Brk,
+    /// `sbrk`: argument 0 is the increment.
+    Sbrk,
     /// `operator new`: argument 0 is the size. No return probe, but one on each instruction it ends with.
     OperatorNew,
 }
@@ -32,21 +43,28 @@ impl Role {
     /// The argument registers that the probe reads (System V x86-64).
     pub const fn registers(self) -> &'static [Register] {
         match self {
-            Self::Malloc | Self::Free | Self::OperatorNew => &[RDI],
-            Self::Calloc | Self::Realloc => &[RDI, RSI],
-            Self::Aligned => &[RSI],
+            Self::Malloc | Self::Free | Self::OperatorNew | Self::Brk | Self::Sbrk => &[RDI],
+            Self::Calloc | Self::Realloc | Self::Munmap => &[RDI, RSI],
+            Self::Aligned | Self::Mmap => &[RSI],
+            Self::Mremap => &[RDI, RSI, RDX, RCX],
             Self::Reallocarray => &[RDI, RSI, RDX],
             Self::PosixMemalign => &[RDI, RDX],
         }
     }
 
-    /// How the result is read at the return probe; `None` where there is no return probe.
+    /// How the heap's return probe reads the result; `None` where it has none.
     pub const fn call_kind(self) -> Option<CallKind> {
         match self {
             Self::Malloc | Self::Calloc | Self::Aligned => Some(CallKind::Allocate),
             Self::Realloc | Self::Reallocarray => Some(CallKind::Reallocate),
             Self::PosixMemalign => Some(CallKind::StoreThrough),
-            Self::Free | Self::OperatorNew => None,
+            Self::Free
+            | Self::OperatorNew
+            | Self::Mmap
+            | Self::Munmap
+            | Self::Mremap
+            | Self::Brk
+            | Self::Sbrk => None,
         }
     }
 
@@ -124,6 +142,27 @@ const MIMALLOC: [(&str, Role); 13] = [
     ("free_size_aligned", Role::Free),
     ("free_aligned", Role::Free),
 ];
+
+/// How libc changes the mappings; nothing of any allocator family.
+const MAPPING: [(&str, Role); 6] = [
+    ("mmap", Role::Mmap),
+    ("mmap64", Role::Mmap),
+    ("munmap", Role::Munmap),
+    ("mremap", Role::Mremap),
+    ("brk", Role::Brk),
+    ("sbrk", Role::Sbrk),
+];
+
+/// What libc's function `symbol` does to the mappings, if it does. Its own calls go by the names with two
+/// underscores, which are the same functions.
+pub(super) fn map_role_of(symbol: &str) -> Option<(Family, Role)> {
+    let (family, name) = match symbol.strip_prefix("__") {
+        Some(name) => (Family::Libc, name),
+        None => (Family::C, symbol),
+    };
+    let (_, role) = MAPPING.iter().find(|(known, _)| *known == name)?;
+    Some((family, *role))
+}
 
 /// mimalloc's names for its operators, which also are other signatures' implementation.
 const MIMALLOC_OPERATORS: [&str; 4] =

@@ -18,6 +18,7 @@ mod functions;
 mod identity;
 mod linkage;
 mod lookup;
+mod mapping;
 mod operators;
 pub(crate) mod symbols;
 #[cfg(test)]
@@ -29,3 +30,4 @@ pub use finder::{Needs, Site, find_site};
 pub use functions::{Family, Role, role_of};
 pub use identity::{build_id, is_go, is_static_executable};
 pub use lookup::{FoundFunction, find_function};
+pub use mapping::mapping_sites;
