@@ -44,8 +44,9 @@ pub enum UserMark {
 
 /// The loaded kernel side. Dropping it takes all probes out of the target.
 ///
-/// That takes about 75 ms a probe, 1.4 s in all: the kernel waits for two grace periods each time, with a
-/// lock held, so closing them from many threads is no faster (measured on 6.18). Print first, then drop.
+/// That takes about 75 ms a probe, 2 s in all, and more under load: the kernel waits for two grace periods
+/// each time, with a lock held, so closing them from many threads is no faster (measured on 6.18). Print
+/// first, then drop.
 pub struct Kernel {
     pub(super) ebpf: Ebpf,
     pub(super) maps: Maps,

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use super::Finding;
 use crate::{
-    sites::{self, Allocator, FunctionSites, allocator_sites},
+    sites::{self, Allocator, FunctionSites, allocator_sites, mapping_sites},
     symbolize::{DebugInfo, SourceRoot, debug_info},
     target::{Module, read_object},
     units::Pid,
@@ -18,6 +18,7 @@ pub(super) fn findings(pid: Pid, program: &Path, modules: &[Arc<Module>]) -> Vec
     if findings.is_empty() {
         findings.push(no_allocator(&modules));
     }
+    findings.extend(modules.iter().filter_map(|module| mappings(module)));
     let roots: Vec<_> =
         SourceRoot::of_process(pid).into_iter().chain(SourceRoot::at(Path::new("/"), 0)).collect();
     findings.extend(modules.iter().map(|module| names(module, module.path == program, &roots)));
@@ -36,6 +37,15 @@ fn allocator(module: &Module) -> Option<Finding> {
     }
     lines.extend(notes.iter().map(ToString::to_string));
     Some(Finding::ok("allocator", lines.join("\n")))
+}
+
+/// The functions of one object that change mappings; `None` if it is no libc.
+fn mappings(module: &Module) -> Option<Finding> {
+    let object = read_object(module.file.as_deref()?).ok()?;
+    let Allocator { functions, .. } = mapping_sites(&object).ok()?;
+    let mut lines = vec![module.path.display().to_string()];
+    lines.extend(functions.iter().map(site));
+    (!functions.is_empty()).then(|| Finding::ok("mappings", lines.join("\n")))
 }
 
 fn site(function: &FunctionSites) -> String {
