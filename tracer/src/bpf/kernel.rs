@@ -211,7 +211,7 @@ impl Kernel {
     /// Where the map can't be read.
     pub fn calls_in_flight(&self) -> Result<u64, BpfError> {
         let mut calls = 0;
-        for entry in self.maps.threads.iter() {
+        for entry in &self.maps.threads {
             let (_, thread) = entry.map_err(BpfError::map(names::THREADS))?;
             calls += u64::from(thread.sp != 0);
         }
@@ -252,12 +252,18 @@ pub(super) fn settle() {
     }
 }
 
-pub(super) fn uprobe<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut UProbe, BpfError> {
+pub(super) fn uprobe<'a>(
+    ebpf: &'a mut Ebpf,
+    name: &'static str,
+) -> Result<&'a mut UProbe, BpfError> {
     let program = ebpf.program_mut(name).ok_or(BpfError::Missing { name })?;
     program.try_into().map_err(BpfError::program(name, "converting"))
 }
 
-fn raw_tracepoint<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut RawTracePoint, BpfError> {
+fn raw_tracepoint<'a>(
+    ebpf: &'a mut Ebpf,
+    name: &'static str,
+) -> Result<&'a mut RawTracePoint, BpfError> {
     let program = ebpf.program_mut(name).ok_or(BpfError::Missing { name })?;
     program.try_into().map_err(BpfError::program(name, "converting"))
 }
@@ -265,5 +271,9 @@ fn raw_tracepoint<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut 
 /// A version is only asked to give a better message than the verifier's.
 fn check_kernel() -> Result<(), BpfError> {
     let release = KernelRelease::running();
-    if release.is_too_old() { Err(BpfError::KernelTooOld { release: release.to_string() }) } else { Ok(()) }
+    if release.is_too_old() {
+        Err(BpfError::KernelTooOld { release: release.to_string() })
+    } else {
+        Ok(())
+    }
 }
