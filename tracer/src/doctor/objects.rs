@@ -27,9 +27,13 @@ pub(super) fn findings(pid: Pid, program: &Path, modules: &[Arc<Module>]) -> Vec
 /// The probe sites of one object; `None` if it defines no allocator.
 fn allocator(module: &Module) -> Option<Finding> {
     let object = read_object(module.file.as_deref()?).ok()?;
-    let Allocator { functions, notes, exits: _ } = allocator_sites(&object).ok()?;
+    let Allocator { functions, exits, notes } = allocator_sites(&object).ok()?;
     let mut lines = vec![module.path.display().to_string()];
     lines.extend(functions.iter().map(site));
+    if !exits.is_empty() {
+        let count = exits.len();
+        lines.push(format!("operator new ends in {count} places, each with a probe (single-step)"));
+    }
     lines.extend(notes.iter().map(ToString::to_string));
     Some(Finding::ok("allocator", lines.join("\n")))
 }
