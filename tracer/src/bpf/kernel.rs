@@ -4,7 +4,7 @@ use std::fmt;
 
 use aya::{
     Ebpf, EbpfLoader, VerifierLogLevel, include_bytes_aligned,
-    programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _, UProbe},
+    programs::{Program, RawTracePoint, RawTracePointRunOptions, TestRun as _, UProbe},
 };
 use rustix::thread::{MembarrierCommand, membarrier};
 use tracer_common::{Control, KernelState, Tally, names};
@@ -121,6 +121,9 @@ impl Kernel {
         }
         for name in [MARK_INTERVAL, MARK_END].into_iter().chain(TRACEPOINTS.map(|(name, _)| name)) {
             raw_tracepoint(&mut ebpf, name)?.load().map_err(BpfError::program(name, "loading"))?;
+        }
+        if settings.log {
+            say_verified(&ebpf);
         }
         let maps = Maps::take(&mut ebpf)?;
         let control = Control::default();
@@ -266,6 +269,21 @@ fn raw_tracepoint<'a>(
 ) -> Result<&'a mut RawTracePoint, BpfError> {
     let program = ebpf.program_mut(name).ok_or(BpfError::Missing { name })?;
     program.try_into().map_err(BpfError::program(name, "converting"))
+}
+
+/// What the verifier had to go through for each program, which is what differs from kernel to kernel. Kernels before
+/// 5.16 don't say.
+fn say_verified(ebpf: &Ebpf) {
+    for (name, program) in ebpf.programs() {
+        let info = match program {
+            Program::UProbe(probe) => probe.info(),
+            Program::RawTracePoint(tracepoint) => tracepoint.info(),
+            _ => continue,
+        };
+        if let Some(count) = info.ok().and_then(|info| info.verified_instruction_count()) {
+            tracing::trace!("{name}: {count} instructions verified");
+        }
+    }
 }
 
 /// A version is only asked to give a better message than the verifier's.
