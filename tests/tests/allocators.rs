@@ -135,7 +135,8 @@ fn operators_that_use_malloc_at_times() -> Result<()> {
     if cannot_trace(&["c++"]) {
         return Ok(());
     }
-    let program = Program::compile("own_allocator.cc", &[&CPP_FLAGS[..], &["-fno-builtin"]].concat())?;
+    let program =
+        Program::compile("own_allocator.cc", &[&CPP_FLAGS[..], &["-fno-builtin"]].concat())?;
     let idle = traced(program.path(), "0", None)?;
     let report = traced(program.path(), &ROUNDS.to_string(), None)?;
     report.assert_ledger_closes();
@@ -227,11 +228,12 @@ fn assert_leak(report: &Document, source: &Path, line: u64) -> Result<()> {
 fn traced(program: &Path, argument: &str, preload: Option<&Path>) -> Result<Document> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("report.json");
-    let mut memtrace = Memtrace::new(["exec", "--mark-fn", "mark_iteration", "--format", "json", "-o"])
-        .arg(&file)
-        .arg("--")
-        .arg(program)
-        .arg(argument);
+    let mut memtrace =
+        Memtrace::new(["exec", "--mark-fn", "mark_iteration", "--format", "json", "-o"])
+            .arg(&file)
+            .arg("--")
+            .arg(program)
+            .arg(argument);
     if let Some(library) = preload {
         memtrace = memtrace.env("LD_PRELOAD", &library.to_string_lossy());
     }

@@ -62,7 +62,8 @@ pub struct ThreadState {
 }
 
 const _: () = assert!(
-    size_of::<ThreadState>() == 144 + size_of::<StackEvent>() + size_of::<u64>() * (WINDOW_WORDS + 1)
+    size_of::<ThreadState>()
+        == 144 + size_of::<StackEvent>() + size_of::<u64>() * (WINDOW_WORDS + 1)
 );
 
 pod!(ThreadState);

@@ -76,7 +76,11 @@ impl Kernel {
     /// # Errors
     ///
     /// Where the kernel refuses the probe.
-    pub fn attach_exit(&mut self, file: ProbedFile<'_>, offset: FileOffset) -> Result<(), BpfError> {
+    pub fn attach_exit(
+        &mut self,
+        file: ProbedFile<'_>,
+        offset: FileOffset,
+    ) -> Result<(), BpfError> {
         self.attach(file, "leave_operator_new", offset, "the end of operator new")
     }
 
@@ -132,7 +136,10 @@ impl Kernel {
     /// # Errors
     ///
     /// Where the map can't be written.
-    pub fn add_shims(&mut self, steps: impl IntoIterator<Item = (Addr, ShimStep)>) -> Result<(), BpfError> {
+    pub fn add_shims(
+        &mut self,
+        steps: impl IntoIterator<Item = (Addr, ShimStep)>,
+    ) -> Result<(), BpfError> {
         for (address, step) in steps.into_iter().take(MAX_SHIMS as usize) {
             self.maps.shims.insert(address.0, step, 0).map_err(BpfError::map(names::SHIMS))?;
         }
@@ -166,7 +173,8 @@ impl Kernel {
         // The kernel resolves the path once, to the inode; through our own descriptor it is the one that
         // we looked at, whatever the target's file system does meanwhile.
         let path = PathBuf::from(format!("/proc/self/fd/{}", file.file.as_raw_fd()));
-        let scope = NonZeroU32::new(file.pid.0).map_or(UProbeScope::CallingProcess, UProbeScope::OneProcess);
+        let scope = NonZeroU32::new(file.pid.0)
+            .map_or(UProbeScope::CallingProcess, UProbeScope::OneProcess);
         probe.attach(offset.0, path, scope).map(drop).map_err(|source| BpfError::Attach {
             function: function.to_owned(),
             path: file.path.to_owned(),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use aya::{
     Ebpf, EbpfLoader, VerifierLogLevel, include_bytes_aligned,
-    programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _, UProbe},
+    programs::{Program, RawTracePoint, RawTracePointRunOptions, TestRun as _, UProbe},
 };
 use rustix::thread::{MembarrierCommand, membarrier};
 use tracer_common::{Control, KernelState, Tally, names};
@@ -123,6 +123,9 @@ impl Kernel {
         for name in [MARK_INTERVAL, MARK_END].into_iter().chain(TRACEPOINTS.map(|(name, _)| name)) {
             raw_tracepoint(&mut ebpf, name)?.load().map_err(BpfError::program(name, "loading"))?;
         }
+        if settings.log {
+            say_verified(&ebpf);
+        }
         let maps = Maps::take(&mut ebpf)?;
         let control = Control::default();
         Ok(Self { ebpf, maps, control, drained_space: 0, allocators: 0 })
@@ -212,7 +215,7 @@ impl Kernel {
     /// Where the map can't be read.
     pub fn calls_in_flight(&self) -> Result<u64, BpfError> {
         let mut calls = 0;
-        for entry in self.maps.threads.iter() {
+        for entry in &self.maps.threads {
             let (_, thread) = entry.map_err(BpfError::map(names::THREADS))?;
             calls += u64::from(thread.sp != 0);
         }
@@ -253,18 +256,43 @@ pub(super) fn settle() {
     }
 }
 
-pub(super) fn uprobe<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut UProbe, BpfError> {
+pub(super) fn uprobe<'a>(
+    ebpf: &'a mut Ebpf,
+    name: &'static str,
+) -> Result<&'a mut UProbe, BpfError> {
     let program = ebpf.program_mut(name).ok_or(BpfError::Missing { name })?;
     program.try_into().map_err(BpfError::program(name, "converting"))
 }
 
-fn raw_tracepoint<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut RawTracePoint, BpfError> {
+fn raw_tracepoint<'a>(
+    ebpf: &'a mut Ebpf,
+    name: &'static str,
+) -> Result<&'a mut RawTracePoint, BpfError> {
     let program = ebpf.program_mut(name).ok_or(BpfError::Missing { name })?;
     program.try_into().map_err(BpfError::program(name, "converting"))
+}
+
+/// What the verifier had to go through for each program, which is what differs from kernel to kernel. Kernels before
+/// 5.16 don't say.
+fn say_verified(ebpf: &Ebpf) {
+    for (name, program) in ebpf.programs() {
+        let info = match program {
+            Program::UProbe(probe) => probe.info(),
+            Program::RawTracePoint(tracepoint) => tracepoint.info(),
+            _ => continue,
+        };
+        if let Some(count) = info.ok().and_then(|info| info.verified_instruction_count()) {
+            tracing::trace!("{name}: {count} instructions verified");
+        }
+    }
 }
 
 /// A version is only asked to give a better message than the verifier's.
 fn check_kernel() -> Result<(), BpfError> {
     let release = KernelRelease::running();
-    if release.is_too_old() { Err(BpfError::KernelTooOld { release: release.to_string() }) } else { Ok(()) }
+    if release.is_too_old() {
+        Err(BpfError::KernelTooOld { release: release.to_string() })
+    } else {
+        Ok(())
+    }
 }

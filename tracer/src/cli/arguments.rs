@@ -3,17 +3,18 @@
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
-use clap::{
-    Args, ColorChoice, Parser, Subcommand, ValueEnum,
-    builder::FalseyValueParser,
-};
+use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
 use tracer_common::limits::{DEFAULT_MAX_LIVE, DEFAULT_MAX_STACKS};
 
 /// Which call stacks of a running process keep growing: from outside, with no restart and no rebuild.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "memtrace", version, args_conflicts_with_subcommands = true, help_expected = true)]
-#[command(override_usage = "memtrace --pid PID [OPTIONS]\n       memtrace exec [OPTIONS] -- CMD [ARG]...")]
-#[command(after_help = "Examples:\n  sudo memtrace --pid 1234 --debug\n  sudo memtrace exec -- ./server --port 80")]
+#[command(
+    override_usage = "memtrace --pid PID [OPTIONS]\n       memtrace exec [OPTIONS] -- CMD [ARG]..."
+)]
+#[command(
+    after_help = "Examples:\n  sudo memtrace --pid 1234 --debug\n  sudo memtrace exec -- ./server --port 80"
+)]
 pub struct Arguments {
     /// What to do instead of attaching to a process.
     #[command(subcommand)]
@@ -75,7 +76,12 @@ pub struct ExecArguments {
     pub as_root: bool,
 
     /// The command and its arguments
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "CMD"
+    )]
     pub command: Vec<OsString>,
 }
 

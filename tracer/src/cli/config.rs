@@ -265,7 +265,9 @@ mod tests {
     fn sizes_are_read_as_people_write_them() {
         let config = resolved("memtrace --pid 1 --min-size 10k --max-size 10MiB");
         assert_eq!((config.min_size, config.max_size), (10_000, 10 << 20));
-        assert!(config_error("memtrace --pid 1 --min-size 2MB --max-size 1MB").contains("--min-size"));
+        assert!(
+            config_error("memtrace --pid 1 --min-size 2MB --max-size 1MB").contains("--min-size")
+        );
         assert!(config_error("memtrace --pid 1 --mark-fn @x").contains("--mark-fn"));
     }
 

@@ -40,10 +40,8 @@ pub struct Diagnosis {
 /// Makes all checks.
 pub fn diagnose(config: DoctorConfig) -> Diagnosis {
     let release = KernelRelease::running();
-    let mut sections = vec![
-        ("This machine".to_owned(), machine_findings(&release)),
-        maps::section(config),
-    ];
+    let mut sections =
+        vec![("This machine".to_owned(), machine_findings(&release)), maps::section(config)];
     if let Some(pid) = config.pid {
         sections.push((format!("Process {pid}"), process::findings(pid, &release)));
     }

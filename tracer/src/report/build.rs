@@ -3,8 +3,9 @@
 use std::{cmp::Reverse, collections::HashMap};
 
 use super::{
-    FileEntry, GrowthPart, Inputs, IterationBlock, IterationEntry, LedgerEntry, MappingsEntry, Report, RssEntry,
-    SCHEMA_VERSION, StackEntry, Survivor, document::TextParts, stack_entry::PerIteration,
+    FileEntry, GrowthPart, Inputs, IterationBlock, IterationEntry, LedgerEntry, MappingsEntry,
+    Report, RssEntry, SCHEMA_VERSION, StackEntry, Survivor, document::TextParts,
+    stack_entry::PerIteration,
 };
 use crate::{
     analysis::{Place, Trend, responsible, trend},

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use tracer_common::{RowCounts, StackId};
 
 use super::{
-    EventLedger, Inputs, IterationBlock, MappingInputs, Palette, Report, Side, Survivor, Survivors, Target,
-    debug_iteration, detailed, short,
+    EventLedger, Inputs, IterationBlock, MappingInputs, Palette, Report, Side, Survivor, Survivors,
+    Target, debug_iteration, detailed, short,
 };
 use crate::{
     analysis::{

@@ -50,10 +50,7 @@ pub(super) fn events(recorder: &Recorder, attached: bool) -> Result<EventLedger,
             recorded: freed.saturating_sub(missed_frees),
             lost: counts(
                 &tally,
-                &[
-                    ("unknown_free", TallyKind::FreeUnknown),
-                    ("missed_free", TallyKind::FreeMissed),
-                ],
+                &[("unknown_free", TallyKind::FreeUnknown), ("missed_free", TallyKind::FreeMissed)],
             ),
             ..Side::default()
         },

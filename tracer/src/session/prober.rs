@@ -55,7 +55,11 @@ impl Prober {
     /// # Errors
     ///
     /// Where the target has ended, or the kernel refuses a probe.
-    pub(super) fn refresh(&mut self, kernel: &mut Kernel, modules: &mut Modules) -> Result<(), SessionError> {
+    pub(super) fn refresh(
+        &mut self,
+        kernel: &mut Kernel,
+        modules: &mut Modules,
+    ) -> Result<(), SessionError> {
         for module in modules.refresh(self.pid)? {
             self.probe(kernel, modules, &module)?;
         }
@@ -81,7 +85,11 @@ impl Prober {
             } else {
                 "no object of it defines one"
             };
-            return Err(SessionError::NoAllocator { pid: self.pid, reason, objects: objects.join(", ") });
+            return Err(SessionError::NoAllocator {
+                pid: self.pid,
+                reason,
+                objects: objects.join(", "),
+            });
         }
         if let Some(mark) = &self.mark
             && self.marked.is_empty()
@@ -90,7 +98,10 @@ impl Prober {
             let reason = if near.is_empty() {
                 "no mapped object has a function of that name".to_owned()
             } else {
-                format!("no mapped object has a function of that name; near ones: {}", near.join(", "))
+                format!(
+                    "no mapped object has a function of that name; near ones: {}",
+                    near.join(", ")
+                )
             };
             return Err(SessionError::MarkFunction { symbol: mark.symbol.clone(), reason });
         }
@@ -103,7 +114,12 @@ impl Prober {
         format!("{} functions in {allocators}, {} for mappings", self.functions, self.mappings)
     }
 
-    fn probe(&mut self, kernel: &mut Kernel, modules: &Modules, module: &Arc<Module>) -> Result<(), SessionError> {
+    fn probe(
+        &mut self,
+        kernel: &mut Kernel,
+        modules: &Modules,
+        module: &Arc<Module>,
+    ) -> Result<(), SessionError> {
         let Some(file) = module.file.as_deref() else { return Ok(()) };
         let Ok(object) = read_object(file) else {
             tracing::warn!("{}: can't be read, so it is not probed", module.path.display());

@@ -173,7 +173,7 @@ impl Recorder {
     fn take_events(&mut self) -> Result<(), SessionError> {
         while let Some(event) = self.kernel.next_event() {
             match event {
-                Event::Stack(stack) => self.keep_stack(stack),
+                Event::Stack(stack) => self.keep_stack(&stack),
                 Event::Exec | Event::Objects => self.refresh()?,
                 Event::Mark => {}
                 Event::Mapping(event) => self.keep_mapping(&event),
@@ -201,7 +201,10 @@ impl Recorder {
     fn book(&mut self, epoch: FinishedEpoch) -> bool {
         let enough = self.measured() >= self.wanted;
         let pending = &mut self.pending;
-        let rows = epoch.rows.into_iter().map(|(space, stack, counts)| (StackKey { space, stack }, counts));
+        let rows = epoch
+            .rows
+            .into_iter()
+            .map(|(space, stack, counts)| (StackKey { space, stack }, counts));
         pending.rows.extend(rows);
         pending.peak_bytes = pending.peak_bytes.max(epoch.peak_bytes);
         debug_assert_eq!(epoch.epoch, Epoch(self.iteration_of.len() as u32));
@@ -244,7 +247,7 @@ impl Recorder {
         true
     }
 
-    fn keep_stack(&mut self, stack: NewStack) {
+    fn keep_stack(&mut self, stack: &NewStack) {
         let mut locations: Vec<_> =
             stack.frames.iter().map(|&address| self.locate(Addr(address))).collect();
         // A frame-pointer walk through code that keeps none reads anything as an address. What lies outside

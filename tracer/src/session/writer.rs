@@ -94,10 +94,8 @@ impl Writer {
         self.names.add(recorder, stacks_of_mappings(&recorder.mappings));
         let survivors = books::survivors(recorder)?;
         let events = books::events(recorder, self.attached)?;
-        let mappings = MappingInputs {
-            books: &recorder.mappings,
-            lost: books::lost_mappings(recorder)?,
-        };
+        let mappings =
+            MappingInputs { books: &recorder.mappings, lost: books::lost_mappings(recorder)? };
         let report = Report::build(Inputs {
             target: &self.target,
             settings: &self.settings,
@@ -114,6 +112,10 @@ impl Writer {
             (Format::Text, false) => report::short(&report, self.palette),
         };
         self.sink.write(&bytes)?;
-        Ok(if self.strict && !(events.complete() && mappings.lost == 0) { Exit::Incomplete } else { Exit::Done })
+        Ok(if self.strict && !(events.complete() && mappings.lost == 0) {
+            Exit::Incomplete
+        } else {
+            Exit::Done
+        })
     }
 }

@@ -12,13 +12,17 @@ pub(super) struct Extents<'data> {
 }
 
 impl<'data> Extents<'data> {
-    pub(super) fn new<'a>(elf: &Elf<'data>, symbols: impl Iterator<Item = &'a Symbol<'data>>) -> Self
+    pub(super) fn new<'a>(
+        elf: &Elf<'data>,
+        symbols: impl Iterator<Item = &'a Symbol<'data>>,
+    ) -> Self
     where
         'data: 'a,
     {
         let sized = symbols.filter(|symbol| symbol.size > 0 && !symbol.resolver);
-        let by_symbol =
-            sized.map(|symbol| (symbol.address.0, symbol.address.0.saturating_add(symbol.size))).collect();
+        let by_symbol = sized
+            .map(|symbol| (symbol.address.0, symbol.address.0.saturating_add(symbol.size)))
+            .collect();
         Self { by_symbol, rows: Rows::new(elf) }
     }
 

@@ -62,8 +62,15 @@ pub(super) fn follow(
     start: ElfAddr,
     landmarks: &Landmarks<'_>,
 ) -> Flow {
-    let mut walk =
-        Walk { elf, linkage, extents, landmarks, flow: Flow::default(), seen: HashSet::new(), todo: Vec::new() };
+    let mut walk = Walk {
+        elf,
+        linkage,
+        extents,
+        landmarks,
+        flow: Flow::default(),
+        seen: HashSet::new(),
+        todo: Vec::new(),
+    };
     walk.todo.push(start.0);
     while let Some(address) = walk.todo.pop() {
         walk.straight_on(address);
@@ -82,6 +89,7 @@ struct Walk<'a, 'data> {
 }
 
 /// Where a branch or a call leads.
+#[derive(Clone, Copy)]
 enum Landing {
     Code(u64),
     Landmark,
@@ -140,7 +148,9 @@ impl Walk<'_, '_> {
                 Landing::Nowhere => false,
                 Landing::Code(_) | Landing::Unknown => true,
             },
-            FlowControl::Interrupt | FlowControl::Exception | FlowControl::XbeginXabortXend => false,
+            FlowControl::Interrupt | FlowControl::Exception | FlowControl::XbeginXabortXend => {
+                false
+            }
         }
     }
 
@@ -172,7 +182,8 @@ impl Walk<'_, '_> {
         let mut stub = Decoder::with_ip(BITS, code, target, DecoderOptions::NONE)
             .into_iter()
             .skip_while(|instruction| instruction.mnemonic() == Mnemonic::Endbr64);
-        match stub.next().as_ref().filter(|jump| jump.mnemonic() == Mnemonic::Jmp).and_then(slot_of) {
+        match stub.next().as_ref().filter(|jump| jump.mnemonic() == Mnemonic::Jmp).and_then(slot_of)
+        {
             Some(slot) if self.linkage.is_slot(slot) => self.through(slot),
             _ => Landing::Code(target),
         }

@@ -196,7 +196,8 @@ pub fn role_of(symbol: &str) -> Option<(Family, Role)> {
 }
 
 fn operator_of(symbol: &str) -> Option<Role> {
-    let follows = |prefixes: [&str; 2]| prefixes.iter().find_map(|prefix| symbol.strip_prefix(prefix));
+    let follows =
+        |prefixes: [&str; 2]| prefixes.iter().find_map(|prefix| symbol.strip_prefix(prefix));
     if MIMALLOC_OPERATORS.contains(&symbol)
         || follows(["_Znwm", "_Znam"]).is_some_and(|rest| NEW_ARGUMENTS.contains(&rest))
     {

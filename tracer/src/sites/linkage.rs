@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use object::{
     LittleEndian,
     elf::{
-        DT_JMPREL, DT_PLTRELSZ, DT_RELA, DT_RELASZ, DT_STRSZ, DT_STRTAB, DT_SYMTAB, R_X86_64_GLOB_DAT,
-        R_X86_64_JUMP_SLOT, R_X86_64_RELATIVE, Rela64, Sym64,
+        DT_JMPREL, DT_PLTRELSZ, DT_RELA, DT_RELASZ, DT_STRSZ, DT_STRTAB, DT_SYMTAB,
+        R_X86_64_GLOB_DAT, R_X86_64_JUMP_SLOT, R_X86_64_RELATIVE, Rela64, Sym64,
     },
     pod,
     read::{StringTable, elf::Sym as _},
@@ -66,7 +66,8 @@ impl<'data> Linkage<'data> {
                     }
                     R_X86_64_RELATIVE => {
                         let address = ElfAddr(relocation.r_addend.get(ENDIAN).cast_unsigned());
-                        elf.code_offset(address).map(|_| Target { name: "", address: Some(address) })
+                        elf.code_offset(address)
+                            .map(|_| Target { name: "", address: Some(address) })
                     }
                     _ => None,
                 };
@@ -79,13 +80,21 @@ impl<'data> Linkage<'data> {
     }
 }
 
-fn relocations<'data>(elf: &Elf<'data>, start: ElfAddr, size: u64) -> Option<&'data [Rela64<LittleEndian>]> {
+fn relocations<'data>(
+    elf: &Elf<'data>,
+    start: ElfAddr,
+    size: u64,
+) -> Option<&'data [Rela64<LittleEndian>]> {
     let bytes = elf.bytes_from(start)?;
     let count = size.min(bytes.len() as u64) as usize / size_of::<Rela64<LittleEndian>>();
     pod::slice_from_bytes(bytes, count).ok().map(|(relocations, _)| relocations)
 }
 
-fn named<'data>(symbols: &'data [u8], names: StringTable<'data>, index: u32) -> Option<Target<'data>> {
+fn named<'data>(
+    symbols: &'data [u8],
+    names: StringTable<'data>,
+    index: u32,
+) -> Option<Target<'data>> {
     let at = (index as usize).checked_mul(size_of::<Sym64<LittleEndian>>())?;
     let (symbol, _) = pod::from_bytes::<Sym64<LittleEndian>>(symbols.get(at..)?).ok()?;
     let name = std::str::from_utf8(symbol.name(ENDIAN, names).ok()?).ok()?;

@@ -27,7 +27,13 @@ pub(super) fn settle(elf: &Elf<'_>, extents: &Extents<'_>, allocator: &mut Alloc
         let mut others = others.clone();
         others.remove(&start);
         let is_name = if frees { frees_by_name } else { allocates_by_name };
-        follow(elf, &linkage, extents, start, &Landmarks { starts: &others, is_name, skip_null: frees })
+        follow(
+            elf,
+            &linkage,
+            extents,
+            start,
+            &Landmarks { starts: &others, is_name, skip_null: frees },
+        )
     };
     let Allocator { functions, exits, notes } = allocator;
     functions.retain(|function| match function.role {

@@ -10,6 +10,7 @@ mod modules;
 mod namespace;
 mod process;
 
+pub(crate) use elf::read_all as read_object;
 pub use error::TargetError;
 pub use hazards::Hazards;
 pub use identity::Identity;
@@ -19,4 +20,3 @@ pub use modules::Modules;
 pub use namespace::PidNamespace;
 pub use process::Process;
 pub(crate) use process::own_proc;
-pub(crate) use elf::read_all as read_object;

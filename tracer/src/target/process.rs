@@ -123,8 +123,10 @@ pub(crate) fn own_proc() -> bool {
 }
 
 fn command_line(pid: Pid) -> Result<Vec<String>, TargetError> {
-    let bytes = fs::read(format!("/proc/{pid}/cmdline")).map_err(TargetError::io(pid, "reading its command line"))?;
-    let words = bytes.split(|&byte| byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());
+    let bytes = fs::read(format!("/proc/{pid}/cmdline"))
+        .map_err(TargetError::io(pid, "reading its command line"))?;
+    let words =
+        bytes.split(|&byte| byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());
     let mut words: Vec<String> = words.collect();
     if words.last().is_some_and(String::is_empty) {
         words.pop();

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use xtask::command::line;
 
 /// Valgrind takes seconds to start.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(2);
 /// `USER_HZ`, the unit of times in /proc, is the same on all machines that we support.
 const TICKS_PER_SECOND: f64 = 100.0;
