@@ -96,7 +96,7 @@ fn no_privileges() -> Result<()> {
         return Ok(());
     }
     let nobody = Nobody::new()?;
-    let reason = "no permission to load eBPF programs; run memtrace as root (or with CAP_BPF";
+    let reason = "no permission to load eBPF programs and set probes; run memtrace as root";
     refused(nobody.memtrace(&["exec", "--", "true"]), 125, &[reason])
 }
 
