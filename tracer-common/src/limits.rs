@@ -4,6 +4,9 @@
 /// `kernel.perf_event_max_stack`, which is 127 unless somebody raised it.
 pub const MAX_FRAMES: usize = 127;
 
+/// Words of the target's stack that are copied at a time, to walk it in the copy. A power of two.
+pub const WINDOW_WORDS: usize = 128;
+
 /// Allocation shims (`operator new`, `strdup` …) that may lie between a caller and `malloc`.
 pub const MAX_SHIM_STEPS: usize = 4;
 

@@ -1,6 +1,6 @@
 //! What is kept per thread of the target, between an allocation call's entry and its return.
 
-use crate::{LiveBlock, StackEvent, pod};
+use crate::{LiveBlock, StackEvent, limits::WINDOW_WORDS, pod};
 
 /// How a call's arguments and result are to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +35,13 @@ pub struct ThreadState {
     pub old: LiveBlock,
     /// Where the stack is put together; also the event that carries it.
     pub stack: StackEvent,
+    /// A copy of the top of the thread's own stack, and a word that is never written: an index into the
+    /// copy stays within bounds when one is added to it.
+    pub window: [u64; WINDOW_WORDS + 1],
 }
 
-const _: () = assert!(size_of::<ThreadState>() == 56 + size_of::<StackEvent>());
+const _: () = assert!(
+    size_of::<ThreadState>() == 56 + size_of::<StackEvent>() + size_of::<u64>() * (WINDOW_WORDS + 1)
+);
 
 pod!(ThreadState);

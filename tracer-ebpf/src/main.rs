@@ -8,12 +8,13 @@
 #![no_std]
 #![no_main]
 #![expect(internal_features, reason = "atomics with a result exist only as intrinsics on this target")]
-#![feature(core_intrinsics)]
+#![feature(asm_experimental_arch, core_intrinsics)]
 
 mod atomic;
 mod calls;
 mod control;
 mod epochs;
+mod frame_pointers;
 mod in_flight;
 mod live;
 mod process;
