@@ -23,6 +23,9 @@ const LOWEST: u64 = 4096;
 /// What `access_ok` and thus the kernel's walk allows.
 const HIGHEST: u64 = (1 << 63) - FRAME;
 
+/// Instead of a count: a function has a return probe.
+const UNKNOWN: u32 = u32::MAX;
+
 /// Walks from the frame that `fp` points to, with `sp` below it, and writes up to `max` return addresses to
 /// `frames`. Gives their number; `None` where only the kernel can tell: one of the functions has a return
 /// probe, and the kernel knows where it was called from.
@@ -36,14 +39,19 @@ pub fn walk(
 ) -> Option<usize> {
     // SAFETY: `thread` points to a map value that belongs to this thread alone.
     let window = unsafe { (&raw mut (*thread).window).cast::<u64>() };
+    // The count is kept in memory, for the same reason as [`hide`].
+    // SAFETY: as above.
+    let count = unsafe { &raw mut (*thread).stack.len };
     let trampoline = control::trampoline();
     let mut base = sp;
     // Frames that begin below this word of the window lie wholly within it.
     let end = if copy(window, base, WINDOW_WORDS) { WINDOW_WORDS as u64 - 1 } else { 0 };
     let mut end = hide(end, thread);
-    for len in 0..max {
-        if fp < LOWEST || fp > HIGHEST {
-            return Some(hide(len as u64, thread) as usize);
+    for len in 0..=max {
+        // SAFETY: as above.
+        unsafe { count.write_volatile(len as u32) };
+        if len == max || fp < LOWEST || fp > HIGHEST {
+            break;
         }
         let mut offset = fp.wrapping_sub(base);
         if offset % WORD != 0 || offset / WORD >= end {
@@ -52,7 +60,7 @@ pub fn walk(
             } else if copy(window, fp, 2) {
                 1
             } else {
-                return Some(hide(len as u64, thread) as usize);
+                break;
             };
             end = hide(words, thread);
             base = fp;
@@ -60,13 +68,19 @@ pub fn walk(
         }
         let (next, caller) = frame(window, offset);
         if caller == trampoline && trampoline != 0 {
-            return None;
+            // SAFETY: as above.
+            unsafe { count.write_volatile(UNKNOWN) };
+            break;
         }
         // SAFETY: callers have room for `max` addresses.
         unsafe { frames.add(len).write(caller) };
         fp = next;
     }
-    Some(max)
+    // SAFETY: as above.
+    match unsafe { count.read_volatile() } {
+        UNKNOWN => None,
+        count => Some(count as usize),
+    }
 }
 
 /// The same value, but unknown to the verifier: it would go through all that follows once for each constant.
