@@ -53,6 +53,8 @@ pub struct TraceConfig {
     pub output: Output,
     /// Whether incomplete data is a failure.
     pub strict: bool,
+    /// `--sync-dlopen`.
+    pub sync_dlopen: bool,
     /// Capacity of the live set, blocks.
     pub max_live: u32,
     /// Capacity for stacks.
@@ -179,6 +181,7 @@ impl TraceConfig {
             format,
             output,
             strict: trace.strict,
+            sync_dlopen: trace.sync_dlopen,
             max_live: trace.max_live,
             max_stacks: trace.max_stacks,
             quiet: trace.quiet,
