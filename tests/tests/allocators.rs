@@ -273,3 +273,33 @@ fn rust_jemalloc(folder: &Path) -> Result<Option<PathBuf>> {
     }
     Ok(Some(target.join("release/rust-jemalloc")))
 }
+
+/// With `--sync-dlopen` not one allocation of a library's own allocator is missed, and the program that was
+/// stopped meanwhile runs to its end.
+#[test]
+fn an_allocator_that_is_loaded_later() -> Result<()> {
+    if cannot_trace(&["cc"]) || library_path(MIMALLOC).is_none() {
+        return Ok(());
+    }
+    let program = Program::compile("dlopen.c", &["-O1", "-fno-omit-frame-pointer"])?;
+    let mut target = program.start(&[MIMALLOC, "malloc", "wait"])?;
+    let mut running = Memtrace::attach(target.pid())
+        .args("--sync-dlopen --mark-fn mark_iteration --format json")
+        .start()?;
+    running.attached()?;
+    target.send("\n")?;
+    target.expect("done")?;
+    target.close_input();
+    let report = running.finish()?.document()?;
+    for text in ["at once */", "later */"] {
+        let (line, _) = program.line_of(text)?;
+        let blocks: i64 = report
+            .stacks_at(program.source(), line)
+            .iter()
+            .map(|stack| stack.number("alloc_blocks"))
+            .sum();
+        assert_eq!(blocks, 1000, "{text}");
+    }
+    assert_eq!(target.wait()?.code(), Some(0));
+    Ok(())
+}

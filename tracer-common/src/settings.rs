@@ -12,6 +12,10 @@ pub struct Control {
     pub drained: u32,
     /// Where the kernel makes return-probed functions return to, in the target; 0 while not known.
     pub trampoline: u64,
+    /// 1 while the target is to be stopped whenever the dynamic linker has changed its list of objects.
+    pub sync_objects: u32,
+    /// Padding, zero.
+    pub _pad: u32,
 }
 
 /// How to get from an allocation shim's frame to its caller's, at one return address in the shim.
@@ -34,7 +38,7 @@ pub struct CodeRange {
     pub end: u64,
 }
 
-const _: () = assert!(size_of::<Control>() == 16);
+const _: () = assert!(size_of::<Control>() == 24);
 const _: () = assert!(size_of::<ShimStep>() == 8);
 
 pod!(Control, ShimStep, CodeRange);

@@ -43,6 +43,13 @@ pub fn active() -> bool {
     read().active != 0
 }
 
+/// Whether to stop the target when its list of loaded objects has changed.
+#[inline(always)]
+pub fn sync_objects() -> bool {
+    let control = read();
+    control.active != 0 && control.sync_objects != 0
+}
+
 /// Epochs before this one are drained.
 #[inline(always)]
 pub fn drained() -> u32 {
@@ -84,6 +91,6 @@ fn read() -> Control {
     match CONTROL.get_ptr(0) {
         // SAFETY: element 0 exists; the controller may write meanwhile, but each field is one word.
         Some(control) => unsafe { control.read_volatile() },
-        None => Control { active: 0, drained: 0, trampoline: 0 },
+        None => Control { active: 0, drained: 0, trampoline: 0, sync_objects: 0, _pad: 0 },
     }
 }

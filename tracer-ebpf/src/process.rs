@@ -2,11 +2,13 @@
 
 use aya_ebpf::{
     bindings::bpf_pidns_info,
-    helpers::{bpf_get_current_pid_tgid, generated::bpf_get_ns_current_pid_tgid},
+    helpers::{bpf_get_current_pid_tgid, bpf_send_signal, generated::bpf_get_ns_current_pid_tgid},
 };
 use tracer_common::{EventHeader, EventKind, Trigger};
 
 use crate::{control, epochs, in_flight, stack};
+
+const SIGSTOP: u32 = 19;
 
 /// The target replaced its image: addresses start anew.
 #[inline(always)]
@@ -29,11 +31,21 @@ pub fn thread_exit() {
 }
 
 /// The dynamic linker loaded or unloaded something.
+///
+/// If the controller asked for it, the target stops here, before a constructor of a new object runs. The signal
+/// goes out before the event: the controller lets the target go on after each event, and that
+/// takes back a stop which has not been taken note of yet. No event, no stop.
 #[inline(always)]
 pub fn objects_changed() {
-    if let Some(now) = epochs::now() {
-        notify(EventHeader { kind: EventKind::Objects as u32, space: now.space });
+    let Some(now) = epochs::now() else { return };
+    let event = EventHeader { kind: EventKind::Objects as u32, space: now.space };
+    let Some(mut entry) = stack::EVENTS.reserve::<EventHeader>(0) else { return };
+    entry.write(event);
+    if control::sync_objects() {
+        // SAFETY: concerns the current process only, which is the target: the probe is set in no other.
+        unsafe { bpf_send_signal(SIGSTOP) };
     }
+    entry.submit(0);
 }
 
 /// Wakes the controller. A full ring buffer has waked it already.

@@ -235,6 +235,24 @@ impl Kernel {
         self.write_control()
     }
 
+    /// Has the target stopped, from now on or no longer, whenever its dynamic linker has changed its list of
+    /// objects. Whoever asks for it lets it go on, with SIGCONT, after each [`Event::Objects`]. When recording
+    /// stops, this does, too.
+    ///
+    /// # Errors
+    ///
+    /// Where the map can't be written.
+    ///
+    /// [`Event::Objects`]: super::Event::Objects
+    pub fn sync_objects(&mut self, stop: bool) -> Result<(), BpfError> {
+        self.control.sync_objects = stop.into();
+        self.write_control()?;
+        if !stop {
+            settle();
+        }
+        Ok(())
+    }
+
     /// Whether events are recorded now.
     pub fn is_recording(&self) -> bool {
         self.control.active != 0

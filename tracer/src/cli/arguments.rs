@@ -138,6 +138,13 @@ pub struct TraceArguments {
     #[arg(long, requires = "output")]
     pub force: bool,
 
+    /// Stop the target (SIGSTOP) while probes are set in each library that it loads, so that not even the first
+    /// allocation of an allocator that comes by dlopen is missed. A stop of some milliseconds for every dlopen
+    /// and dlclose; it can interrupt system calls, and whoever watches the target sees it stop. Killing memtrace
+    /// with SIGKILL just then leaves it stopped: kill -CONT PID
+    #[arg(long)]
+    pub sync_dlopen: bool,
+
     /// Incomplete data is a failure (exit code 4)
     #[arg(long)]
     pub strict: bool,

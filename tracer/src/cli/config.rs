@@ -55,6 +55,8 @@ pub struct TraceConfig {
     pub strict: bool,
     /// Whether a seccomp filter is known to let return probes pass.
     pub allow_seccomp: bool,
+    /// `--sync-dlopen`.
+    pub sync_dlopen: bool,
     /// Capacity of the live set, blocks.
     pub max_live: u32,
     /// Capacity for stacks.
@@ -170,6 +172,7 @@ impl TraceConfig {
             output,
             strict: trace.strict,
             allow_seccomp: trace.allow_seccomp,
+            sync_dlopen: trace.sync_dlopen,
             max_live: trace.capacity.max_live,
             max_stacks: trace.capacity.max_stacks,
             quiet: trace.quiet,

@@ -51,6 +51,8 @@ pub(super) struct Recorder {
     /// 0 while not known.
     rss_bytes: u64,
     refreshed: Instant,
+    /// Whether each change of the list of objects stops the target.
+    sync_dlopen: bool,
 }
 
 /// A stack that user space has.
@@ -93,7 +95,11 @@ impl Recorder {
         let ledger = Ledger::new(Plan { warmup: config.warmup, rss_at_start: process.rss() });
         let pending = Pending { start_ns: now_ns(), ..Pending::default() };
         kernel.start()?;
+        if config.sync_dlopen {
+            kernel.sync_objects(true)?;
+        }
         Ok(Self {
+            sync_dlopen: config.sync_dlopen,
             kernel,
             process,
             modules,
@@ -174,7 +180,14 @@ impl Recorder {
         while let Some(event) = self.kernel.next_event() {
             match event {
                 Event::Stack(stack) => self.keep_stack(&stack),
-                Event::Exec | Event::Objects => self.refresh()?,
+                Event::Exec => self.refresh()?,
+                Event::Objects => {
+                    let refreshed = self.refresh();
+                    if self.sync_dlopen {
+                        self.process.resume();
+                    }
+                    refreshed?;
+                }
                 Event::Mark => {}
                 Event::Mapping(event) => self.keep_mapping(&event),
                 Event::Malformed => self.malformed_events += 1,
@@ -279,6 +292,17 @@ impl Recorder {
             // It ended, and what it had mapped is as we saw it last.
             Err(SessionError::Target(_)) => Ok(()),
             other => other,
+        }
+    }
+}
+
+impl Drop for Recorder {
+    /// However the run ends: the target is not left stopped.
+    fn drop(&mut self) {
+        if self.sync_dlopen {
+            // Without this a stop could follow the signal; where it fails, the probes are about to go.
+            let _ = self.kernel.sync_objects(false);
+            self.process.resume();
         }
     }
 }

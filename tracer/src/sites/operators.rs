@@ -66,3 +66,6 @@ fn frees_by_name(name: &str) -> bool {
 fn allocates_by_name(name: &str) -> bool {
     role_of(name).is_some_and(|(_, role)| !role.frees())
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use std::{
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::{Mode, OFlags, open},
-    process::{PidfdFlags, pidfd_open},
+    process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
 
 use super::{TargetError, elf};
@@ -68,6 +68,12 @@ impl Process {
     pub fn has_ended(&self) -> bool {
         let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
         matches!(poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
+    }
+
+    /// Lets it go on if it was stopped. A SIGSTOP that it has not taken note of yet is taken back.
+    pub fn resume(&self) {
+        // It may have ended meanwhile; then there is nobody to let go.
+        let _ = pidfd_send_signal(&self.pidfd, Signal::CONT);
     }
 
     /// Resident memory, bytes; `None` once it has ended.
