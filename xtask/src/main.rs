@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 mod apt;
 mod ci;
 mod demo;
+mod need;
 mod setup;
 mod test;
 

@@ -3,21 +3,10 @@
 use std::env;
 
 use anyhow::{Result, bail};
-use xtask::command::{cargo, find, is_root, line, run};
+use xtask::command::{cargo, is_root, line, run};
 
-use crate::{apt, setup};
-
-/// A program that tests run, and the Debian package that has it.
-struct Need {
-    program: &'static str,
-    package: &'static str,
-    /// For the reader of this table, and for whoever is asked to install it.
-    why: &'static str,
-}
-
-const fn need(program: &'static str, package: &'static str, why: &'static str) -> Need {
-    Need { program, package, why }
-}
+use crate::need::{Need, install_missing, need};
+use crate::setup;
 
 const NEEDS: [Need; 7] = [
     need("gcc", "gcc", "oracle programs in C"),
@@ -39,7 +28,7 @@ pub(crate) fn run_all(arguments: &[String]) -> Result<()> {
         );
     }
     setup::ensure()?;
-    install_missing()?;
+    install_missing("test", &NEEDS)?;
     // `cargo test` alone does not build the binary that another package's tests start.
     run(cargo().args(["build", "--workspace"]))?;
     let mut test = cargo();
@@ -50,20 +39,4 @@ pub(crate) fn run_all(arguments: &[String]) -> Result<()> {
     }
     println!("running `{}`", line(&test));
     run(&mut test)
-}
-
-fn install_missing() -> Result<()> {
-    let missing: Vec<_> = NEEDS.iter().filter(|need| find(need.program).is_none()).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    for need in &missing {
-        println!("test: {} is missing: {}", need.program, need.why);
-    }
-    let packages: Vec<_> = missing.iter().map(|need| need.package.to_owned()).collect();
-    if !apt::usable() {
-        bail!("install what is missing; on Debian: {}", apt::command_line(&packages));
-    }
-    println!("test: installing {}", packages.join(" "));
-    apt::install(&packages)
 }
