@@ -64,6 +64,29 @@ impl Document {
         list(self.at("/iterations"))
     }
 
+    /// Allocations, frees, allocated bytes and freed bytes of one iteration.
+    ///
+    /// # Panics
+    ///
+    /// Where there is no such iteration.
+    #[track_caller]
+    pub fn counts_of(&self, index: usize) -> [i64; 4] {
+        ["alloc_blocks", "free_blocks", "alloc_bytes", "free_bytes"]
+            .map(|field| integer(&self.iterations()[index][field]))
+    }
+
+    /// The same over the whole run.
+    #[track_caller]
+    pub fn counts(&self) -> [i64; 4] {
+        let mut sum = [0; 4];
+        for index in 0..self.iterations().len() {
+            for (total, count) in sum.iter_mut().zip(self.counts_of(index)) {
+                *total += count;
+            }
+        }
+        sum
+    }
+
     /// How many iterations a mark ended, warm-up included.
     pub fn whole_iterations(&self) -> usize {
         self.iterations().iter().filter(|iteration| iteration["partial"] == false).count()

@@ -2,6 +2,7 @@
 //! reading its report. `docs/testing.md` says how to write a test with it.
 
 mod binary;
+mod book;
 mod document;
 mod lines;
 mod memtrace;
@@ -12,10 +13,11 @@ mod target;
 mod wait;
 
 pub use binary::memtrace_binary;
+pub use book::{Book, Counts};
 pub use document::{Document, Stack};
 pub use memtrace::{Finished, Memtrace, Running};
 pub use process::{bytes_at, mapped_object, start_time};
 pub use program::Program;
-pub use requirements::{cannot_trace, skip};
+pub use requirements::{cannot_trace, in_full, skip};
 pub use target::Target;
 pub use wait::{LONG, until};

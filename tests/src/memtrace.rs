@@ -1,7 +1,7 @@
 //! Running memtrace, and what came of it.
 
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
@@ -61,6 +61,12 @@ impl Memtrace {
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self
+    }
+
+    /// The program and its arguments, for a command that runs it in another place.
+    pub fn command_line(&self) -> Vec<OsString> {
+        let program = self.command.get_program();
+        std::iter::once(program).chain(self.command.get_args()).map(OsStr::to_owned).collect()
     }
 
     /// Starts it as what a command under `exec` looks like from outside: by its standard input and output.

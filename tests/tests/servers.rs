@@ -50,16 +50,18 @@ fn nginx_serves_every_request() -> Result<()> {
                 })
             })
             .collect();
+        let served_to = |wanted| {
+            let given_up = || clients.iter().all(ScopedJoinHandle::is_finished);
+            let enough = || served.load(Ordering::Relaxed) >= wanted;
+            until("requests are served", || enough() || given_up())
+        };
         let trace = || {
-            until("requests are served", || served.load(Ordering::Relaxed) >= SOME)?;
+            served_to(SOME)?;
             let before = served.load(Ordering::Relaxed);
             let pid = nginx.process.pid();
             let finished = Memtrace::attach(pid).args("-i 1s -n 5 --format json").run()?;
             let after = served.load(Ordering::Relaxed);
-            until("requests are served again", || {
-                served.load(Ordering::Relaxed) >= after + SOME
-                    || clients.iter().all(ScopedJoinHandle::is_finished)
-            })?;
+            served_to(after + SOME)?;
             anyhow::Ok((finished, after - before))
         };
         let traced = trace();

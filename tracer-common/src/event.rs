@@ -14,6 +14,8 @@ pub enum EventKind {
     Exec = 3,
     /// The dynamic linker changed the list of loaded objects; a bare [`EventHeader`].
     Objects = 4,
+    /// The target changed its mappings; a [`crate::MapEvent`].
+    Mapping = 5,
 }
 
 impl EventKind {
@@ -24,6 +26,7 @@ impl EventKind {
             2 => Self::Mark,
             3 => Self::Exec,
             4 => Self::Objects,
+            5 => Self::Mapping,
             _ => return None,
         })
     }

@@ -11,6 +11,7 @@ mod event;
 mod ids;
 pub mod limits;
 mod live;
+mod mapping;
 pub mod names;
 mod settings;
 mod tally;
@@ -20,9 +21,10 @@ pub use epoch::{EpochSlot, KernelState, Row, RowCounts, RowKey, Trigger};
 pub use event::{EventHeader, EventKind, StackEvent};
 pub use ids::{Epoch, Space, StackId};
 pub use live::{LiveBlock, LiveKey};
+pub use mapping::{MapCall, MapCallKind, MapEvent, MapOp};
 pub use settings::{CodeRange, Control, ShimStep};
 pub use tally::{Tally, TallyKind};
-pub use thread::{CallKind, ThreadState};
+pub use thread::{CallKind, OperatorCall, ThreadState};
 
 /// Implements aya's marker for types that may be copied from and to kernel memory as bytes.
 macro_rules! pod {

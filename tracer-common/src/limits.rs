@@ -4,6 +4,9 @@
 /// `kernel.perf_event_max_stack`, which is 127 unless somebody raised it.
 pub const MAX_FRAMES: usize = 127;
 
+/// Words of the target's stack that are copied at a time, to walk it in the copy. A power of two.
+pub const WINDOW_WORDS: usize = 128;
+
 /// Allocation shims (`operator new`, `strdup` …) that may lie between a caller and `malloc`.
 pub const MAX_SHIM_STEPS: usize = 4;
 
@@ -28,5 +31,9 @@ pub const DEFAULT_MAX_STACKS: u32 = 65_536;
 
 /// Bytes of the ring buffer that carries new stacks. A power of two.
 pub const RING_BYTES: u32 = 1 << 20;
+
+/// Bytes of the ring buffer that changes of mappings may fill: the rest is kept for stacks and marks, so
+/// that a program that maps without end loses none of these.
+pub const MAPPING_BYTES: u32 = RING_BYTES / 2;
 
 const _: () = assert!(MAX_EPOCHS.is_power_of_two(), "epochs are kept in a masked ring");

@@ -23,8 +23,12 @@ pub const TALLY: &str = "TALLY";
 /// Events.
 pub const EVENTS: &str = "EVENTS";
 
-/// The target's thread group, as the initial pid namespace numbers it.
+/// The target's thread group, as the namespace below numbers it.
 pub const TARGET_TGID: &str = "TARGET_TGID";
+/// Device of the target's pid namespace.
+pub const TARGET_NS_DEVICE: &str = "TARGET_NS_DEVICE";
+/// Inode of the target's pid namespace; 0 for the initial one.
+pub const TARGET_NS_INODE: &str = "TARGET_NS_INODE";
 /// Smallest block recorded, in bytes.
 pub const MIN_SIZE: &str = "MIN_SIZE";
 /// Largest block recorded, in bytes.

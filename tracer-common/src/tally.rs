@@ -25,7 +25,8 @@ pub enum TallyKind {
     /// Outermost frees of an address other than null, and reallocations that let a block go.
     FreeCalls,
     /// Frees by the allocator's own code, of addresses that are not live: its housekeeping (glibc empties a
-    /// thread's cache through `free` when the thread ends). No event of the program.
+    /// thread's cache through `free` when the thread ends), or the second half of a `free` that a library in
+    /// front of the allocator passed on to it. No event of the program.
     FreeInternal,
     /// Frees of an address that is not in the live set: from before the trace, or lost, or filtered.
     FreeUnknown,
@@ -37,6 +38,9 @@ pub enum TallyKind {
     StackError,
     /// A new stack did not fit into the ring buffer. It is sent again with its next event.
     RingFull,
+    /// Changes of mappings that were not told: no room in the ring buffer or for a call in flight, or a
+    /// call that another interrupted or that never returned.
+    MapLost,
 }
 
 /// All counters; one of these per CPU.
@@ -49,7 +53,7 @@ pub struct Tally {
 
 impl Tally {
     /// How many kinds there are.
-    pub const LEN: usize = 15;
+    pub const LEN: usize = 16;
 
     /// The count of one kind.
     pub const fn get(&self, kind: TallyKind) -> u64 {
@@ -57,6 +61,6 @@ impl Tally {
     }
 }
 
-const _: () = assert!(TallyKind::RingFull as usize + 1 == Tally::LEN);
+const _: () = assert!(TallyKind::MapLost as usize + 1 == Tally::LEN);
 
 pod!(Tally);

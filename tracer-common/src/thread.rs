@@ -1,6 +1,6 @@
 //! What is kept per thread of the target, between an allocation call's entry and its return.
 
-use crate::{LiveBlock, StackEvent, pod};
+use crate::{LiveBlock, MapCall, StackEvent, limits::WINDOW_WORDS, pod};
 
 /// How a call's arguments and result are to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +12,17 @@ pub enum CallKind {
     Reallocate = 2,
     /// The result is a code, the block is stored through the first argument: `posix_memalign`.
     StoreThrough = 3,
+}
+
+/// An `operator new` in flight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct OperatorCall {
+    /// Stack pointer at its entry; 0 for none. A call that threw stays here until its place is needed:
+    /// it never returns, so it is never counted.
+    pub sp: u64,
+    /// Bytes requested.
+    pub size: u64,
 }
 
 /// One thread's call in flight, and its scratch space.
@@ -33,10 +44,26 @@ pub struct ThreadState {
     pub has_old: u32,
     /// `Reallocate`: the old block's record, kept here until the result is known.
     pub old: LiveBlock,
+    /// The last block that the thread freed, until it is given one; 0 for none. A `free` that goes on to
+    /// another object's by a tail jump frees one block, not two.
+    pub last_freed: u64,
+    /// The last block that was recorded for this thread since an `operator new` was entered: what that
+    /// returns is not counted twice. 0 for none.
+    pub last_block: u64,
+    /// The innermost last. A second one comes from a new-handler that allocates.
+    pub operators: [OperatorCall; 2],
+    /// The mapping call in flight. It may be part of the allocation call, and has a slot of its own.
+    pub map: MapCall,
     /// Where the stack is put together; also the event that carries it.
     pub stack: StackEvent,
+    /// A copy of the top of the thread's own stack, and a word that is never written: an index into the
+    /// copy stays within bounds when one is added to it.
+    pub window: [u64; WINDOW_WORDS + 1],
 }
 
-const _: () = assert!(size_of::<ThreadState>() == 56 + size_of::<StackEvent>());
+const _: () = assert!(
+    size_of::<ThreadState>()
+        == 144 + size_of::<StackEvent>() + size_of::<u64>() * (WINDOW_WORDS + 1)
+);
 
 pod!(ThreadState);

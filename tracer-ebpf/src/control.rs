@@ -6,6 +6,10 @@ use tracer_common::{CodeRange, Control, limits::MAX_ALLOCATORS};
 #[unsafe(no_mangle)]
 static TARGET_TGID: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
+static TARGET_NS_DEVICE: Global<u64> = Global::new(0);
+#[unsafe(no_mangle)]
+static TARGET_NS_INODE: Global<u64> = Global::new(0);
+#[unsafe(no_mangle)]
 static MIN_SIZE: Global<u64> = Global::new(0);
 #[unsafe(no_mangle)]
 static MAX_SIZE: Global<u64> = Global::new(u64::MAX);
@@ -51,10 +55,16 @@ pub fn trampoline() -> u64 {
     read().trampoline
 }
 
-/// The target's thread group.
+/// The target's thread group, as its pid namespace numbers it.
 #[inline(always)]
 pub fn target_tgid() -> u32 {
     TARGET_TGID.load()
+}
+
+/// Device and inode of the target's pid namespace; inode 0 for the initial one.
+#[inline(always)]
+pub fn target_namespace() -> (u64, u64) {
+    (TARGET_NS_DEVICE.load(), TARGET_NS_INODE.load())
 }
 
 /// Whether a block of this size is to be recorded.

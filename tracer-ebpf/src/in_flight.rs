@@ -14,7 +14,10 @@ use aya_ebpf::{
 };
 use tracer_common::{CallKind, LiveKey, TallyKind, ThreadState, limits::MAX_THREADS};
 
-use crate::{calls, control, epochs, live, record, tally};
+use crate::{
+    calls::{self, Returned},
+    control, epochs, live, mappings, operators, record, tally,
+};
 
 /// Keyed by `pid_tgid`. An entry stays until its thread ends: making one costs ten times a lookup.
 #[map]
@@ -46,11 +49,13 @@ pub fn enter(ctx: &ProbeContext, kind: CallKind, size: u64, argument: u64) {
         record::abandon(thread);
     }
     tally::count(TallyKind::AllocCalls);
+    operators::drop_up_to(thread, sp);
     thread.sp = sp;
     thread.size = size;
     thread.argument = argument;
     thread.kind = kind as u32;
     thread.has_old = 0;
+    thread.last_freed = 0;
     if kind as u32 == CallKind::Reallocate as u32
         && let Some(now) = epochs::now()
         && let Some(old) = live::take(LiveKey::new(now.space, argument))
@@ -67,14 +72,15 @@ pub fn leave(ctx: &RetProbeContext) {
         return;
     }
     let Some(thread) = THREADS.get_ptr_mut(bpf_get_current_pid_tgid()) else { return };
+    let call = Returned::after_ret(ctx);
     // SAFETY: as in `enter`. Not a reference: the stack below it is written through the pointer.
     unsafe {
-        if (*thread).sp == 0 || (*thread).sp != calls::returned_sp(ctx) {
+        if (*thread).sp == 0 || (*thread).sp != call.entry_sp() {
             return;
         }
         (*thread).sp = 0;
     }
-    record::returned(ctx, thread);
+    record::returned(&call, thread);
 }
 
 /// `free` was entered. The block leaves the live set now: after the call its address may be another's.
@@ -83,19 +89,25 @@ pub fn free(ctx: &ProbeContext, address: u64) {
     if address == 0 || !control::active() {
         return;
     }
-    if let Some(thread) = THREADS.get_ptr(bpf_get_current_pid_tgid()) {
+    let mut last = 0;
+    if let Some(thread) = this_thread() {
         // SAFETY: as in `enter`.
-        let outer = unsafe { (*thread).sp };
-        if outer != 0 && is_nested(outer, calls::entry_sp(ctx)) {
+        let thread = unsafe { &mut *thread };
+        if thread.sp != 0 && is_nested(thread.sp, calls::entry_sp(ctx)) {
             return; // `realloc(p, 0)` calls `free`: the reallocation accounts for the block
         }
+        last = thread.last_freed;
+        thread.last_freed = address;
+        if thread.last_block == address {
+            thread.last_block = 0;
+        }
     }
-    record::freed(ctx, address);
+    record::freed(ctx, address, last);
 }
 
 /// Whether a call entered at `sp` is part of the one that was entered at `outer`.
 #[inline(always)]
-fn is_nested(outer: u64, sp: u64) -> bool {
+pub fn is_nested(outer: u64, sp: u64) -> bool {
     if sp > outer {
         return false;
     }
@@ -114,20 +126,30 @@ pub fn forget_thread() {
     let Some(thread) = THREADS.get_ptr_mut(id) else { return };
     // SAFETY: as in `enter`.
     let thread = unsafe { &mut *thread };
-    if thread.sp != 0 && control::active() {
-        tally::count(TallyKind::AllocUnfinished);
-        record::abandon(thread);
+    if control::active() {
+        mappings::abandon(thread);
+        if thread.sp != 0 {
+            tally::count(TallyKind::AllocUnfinished);
+            record::abandon(thread);
+        }
     }
     let _ = THREADS.remove(id);
 }
 
+/// The current thread's entry, made if there is none. `None` where there is no room.
 #[inline(always)]
-fn this_thread() -> Option<*mut ThreadState> {
+pub fn this_thread() -> Option<*mut ThreadState> {
     let id = bpf_get_current_pid_tgid();
-    if let Some(thread) = THREADS.get_ptr_mut(id) {
+    if let Some(thread) = known_thread(id) {
         return Some(thread);
     }
     let blank = BLANK_THREAD.get(0)?;
     let _ = THREADS.insert(id, blank, u64::from(BPF_NOEXIST));
+    THREADS.get_ptr_mut(id)
+}
+
+/// A thread's entry, if it has one.
+#[inline(always)]
+pub fn known_thread(id: u64) -> Option<*mut ThreadState> {
     THREADS.get_ptr_mut(id)
 }

@@ -1,6 +1,7 @@
 //! memtrace in the kernel: entry points only. Each hands on to the file that owns its job:
-//! `calls` (arguments) → `in_flight` (entry to return) → `record` (commit or restore) →
-//! `live`, `rows`, `epochs`, `stack`, `tally`.
+//! `calls` (arguments) → `in_flight`, `operators` (entry to return) → `record` (commit or restore) →
+//! `live`, `rows`, `epochs`, `stack`, `tally`. Mappings, the second domain, go `calls` → `mappings` →
+//! `map_events`.
 //!
 //! All entry probes are attached with a filter on the target's address space, so they fire for no
 //! other process. Minimum kernel: 5.15.
@@ -8,14 +9,18 @@
 #![no_std]
 #![no_main]
 #![expect(internal_features, reason = "atomics with a result exist only as intrinsics on this target")]
-#![feature(core_intrinsics)]
+#![feature(asm_experimental_arch, core_intrinsics)]
 
 mod atomic;
 mod calls;
 mod control;
 mod epochs;
+mod frame_pointers;
 mod in_flight;
 mod live;
+mod map_events;
+mod mappings;
+mod operators;
 mod process;
 mod record;
 mod rows;
@@ -26,7 +31,7 @@ use aya_ebpf::{
     macros::{raw_tracepoint, uprobe, uretprobe},
     programs::{ProbeContext, RawTracePointContext, RetProbeContext},
 };
-use tracer_common::{CallKind, Trigger};
+use tracer_common::{CallKind, MapCallKind, Trigger};
 
 /// Attaches to: `malloc`, `valloc`, `pvalloc`, at an instruction before the first push.
 /// Captures: the size.
@@ -59,11 +64,12 @@ fn enter_realloc(ctx: ProbeContext) -> u32 {
     0
 }
 
-/// Attaches to: `reallocarray`. Captures: as `realloc`, with a product for the size.
+/// Attaches to: `reallocarray`. Captures: as `realloc`, with a product for the size. Where it overflows the call
+/// fails, and must not look like one for 0 bytes, which frees.
 #[uprobe]
 fn enter_reallocarray(ctx: ProbeContext) -> u32 {
     let old = calls::argument(&ctx, 0);
-    let size = calls::argument(&ctx, 1).wrapping_mul(calls::argument(&ctx, 2));
+    let size = calls::product(calls::argument(&ctx, 1), calls::argument(&ctx, 2));
     in_flight::enter(&ctx, calls::reallocation(old), size, old);
     0
 }
@@ -82,10 +88,69 @@ fn leave(ctx: RetProbeContext) -> u32 {
     0
 }
 
-/// Attaches to: `free`, `cfree` and their sized kin. Captures: the address.
+/// Attaches to: `free`, `cfree` and their sized kin, and an allocator's own `operator delete`. Captures: the address.
 #[uprobe]
 fn enter_free(ctx: ProbeContext) -> u32 {
     in_flight::free(&ctx, calls::argument(&ctx, 0));
+    0
+}
+
+/// Attaches to: an `operator new` that does not get its blocks from `malloc`. Captures: the size.
+#[uprobe]
+fn enter_operator_new(ctx: ProbeContext) -> u32 {
+    operators::enter(&ctx, calls::argument(&ctx, 0));
+    0
+}
+
+/// Attaches to: each `ret` instruction that such an operator ends with. Captures: the block, its stack, the
+/// epoch. No return probe, because these functions throw. Cost: a `ret` is single-stepped.
+#[uprobe]
+fn leave_operator_new(ctx: ProbeContext) -> u32 {
+    operators::leave(&ctx);
+    0
+}
+
+/// Attaches to: `mmap`. Captures: the length. Costs one trap and one lookup.
+#[uprobe]
+fn enter_mmap(ctx: ProbeContext) -> u32 {
+    mappings::enter(&ctx, MapCallKind::Map, calls::argument(&ctx, 1));
+    0
+}
+
+/// Attaches to: `mremap`. Captures: the old range, which is reported as taken out here, length and flags.
+#[uprobe]
+fn enter_mremap(ctx: ProbeContext) -> u32 {
+    let argument = |n| calls::argument(&ctx, n);
+    mappings::enter_remap(&ctx, argument(0), argument(1), argument(2), argument(3));
+    0
+}
+
+/// Attaches to: `sbrk`. Captures: the increment.
+#[uprobe]
+fn enter_sbrk(ctx: ProbeContext) -> u32 {
+    mappings::enter(&ctx, MapCallKind::Increment, calls::argument(&ctx, 0));
+    0
+}
+
+/// Attaches to: `brk`. Captures: the new break.
+#[uprobe]
+fn enter_brk(ctx: ProbeContext) -> u32 {
+    mappings::enter(&ctx, MapCallKind::Break, calls::argument(&ctx, 0));
+    0
+}
+
+/// Attaches to: the return of the four functions above. Captures: the range, its stack, the epoch. Costs
+/// a stack walk where something grew, and an event.
+#[uretprobe]
+fn leave_mapping(ctx: RetProbeContext) -> u32 {
+    mappings::leave(&ctx);
+    0
+}
+
+/// Attaches to: `munmap`. Captures: the range, before it is gone. Costs a trap and an event.
+#[uprobe]
+fn enter_munmap(ctx: ProbeContext) -> u32 {
+    mappings::unmap(calls::argument(&ctx, 0), calls::argument(&ctx, 1));
     0
 }
 
@@ -93,6 +158,18 @@ fn enter_free(ctx: ProbeContext) -> u32 {
 #[uprobe]
 fn mark_fn(_ctx: ProbeContext) -> u32 {
     epochs::mark_call();
+    0
+}
+
+/// Attaches to: nothing, but where the bench asks for it, in place of all `enter_` programs. Captures nothing.
+#[uprobe]
+fn floor_entry(_ctx: ProbeContext) -> u32 {
+    0
+}
+
+/// Attaches to: as [`floor_entry`], in place of `leave`.
+#[uretprobe]
+fn floor_return(_ctx: RetProbeContext) -> u32 {
     0
 }
 

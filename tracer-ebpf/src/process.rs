@@ -1,6 +1,9 @@
 //! What happens to the target as a whole, and telling user space of it.
 
-use aya_ebpf::helpers::bpf_get_current_pid_tgid;
+use aya_ebpf::{
+    bindings::bpf_pidns_info,
+    helpers::{bpf_get_current_pid_tgid, generated::bpf_get_ns_current_pid_tgid},
+};
 use tracer_common::{EventHeader, EventKind, Trigger};
 
 use crate::{control, epochs, in_flight, stack};
@@ -8,7 +11,7 @@ use crate::{control, epochs, in_flight, stack};
 /// The target replaced its image: addresses start anew.
 #[inline(always)]
 pub fn exec() {
-    if !is_target() || !control::active() {
+    if !control::active() || !is_target() {
         return;
     }
     in_flight::forget_thread();
@@ -39,7 +42,18 @@ pub fn notify(event: EventHeader) {
     let _ = stack::EVENTS.output::<EventHeader>(&event, 0);
 }
 
+/// Whether the current task belongs to the target. Its id is asked for in the target's own pid namespace:
+/// memtrace, which may run in any, knows no other number that is sure to be the kernel's.
 #[inline(always)]
 fn is_target() -> bool {
-    (bpf_get_current_pid_tgid() >> 32) as u32 == control::target_tgid()
+    let (device, inode) = control::target_namespace();
+    let mut ids = bpf_pidns_info { pid: 0, tgid: (bpf_get_current_pid_tgid() >> 32) as u32 };
+    if inode != 0 {
+        let size = size_of::<bpf_pidns_info>() as u32;
+        // SAFETY: the helper writes `size` bytes, all of `ids`; for a task of another namespace it fails.
+        if unsafe { bpf_get_ns_current_pid_tgid(device, inode, &raw mut ids, size) } != 0 {
+            return false;
+        }
+    }
+    ids.tgid == control::target_tgid()
 }

@@ -1,20 +1,21 @@
 //! What a call's result means for the books: commit, restore, or lose and count.
 
-use aya_ebpf::{helpers::bpf_probe_read_user, programs::{ProbeContext, RetProbeContext}};
+use aya_ebpf::{helpers::bpf_probe_read_user, programs::ProbeContext};
 use tracer_common::{CallKind, LiveBlock, LiveKey, StackId, TallyKind, ThreadState};
 
 use crate::{
-    calls, control,
+    calls::{self, Returned},
+    control,
     epochs::{self, Now},
-    live,
+    live, mappings,
     rows, stack, tally,
 };
 
 /// The outermost allocation call of `thread` returned.
 #[inline(always)]
-pub fn returned(ctx: &RetProbeContext, thread: *mut ThreadState) {
+pub fn returned(call: &Returned, thread: *mut ThreadState) {
     let Some(now) = epochs::now() else { return };
-    let result = calls::result(ctx);
+    let result = call.result;
     // SAFETY: the entry belongs to this thread alone.
     let (kind, size, argument) = unsafe { ((*thread).kind, (*thread).size, (*thread).argument) };
     let block = if kind == CallKind::StoreThrough as u32 {
@@ -28,6 +29,7 @@ pub fn returned(ctx: &RetProbeContext, thread: *mut ThreadState) {
             block
         } else {
             tally::count(TallyKind::AllocReadFault);
+            mappings::settle(thread, now, StackId::UNKNOWN);
             return;
         }
     } else {
@@ -42,18 +44,40 @@ pub fn returned(ctx: &RetProbeContext, thread: *mut ThreadState) {
     }
     if block == 0 {
         tally::count(TallyKind::AllocFailed);
+        mappings::settle(thread, now, StackId::UNKNOWN);
     } else {
-        allocated(ctx, thread, now, block, size);
+        allocated(call, thread, now, block, size);
     }
 }
 
-/// A block's owner gave it back.
+/// An `operator new` for `size` bytes returned. Counted only now: one that threw never comes here, and one
+/// that got its block from `malloc` is that call's.
 #[inline(always)]
-pub fn freed(ctx: &ProbeContext, address: u64) {
+pub fn operator_returned(call: &Returned, thread: *mut ThreadState, size: u64) {
+    let Some(now) = epochs::now() else { return };
+    // SAFETY: the entry belongs to this thread alone.
+    if call.result != 0 && call.result == unsafe { (*thread).last_block } {
+        return;
+    }
+    tally::count(TallyKind::AllocCalls);
+    if call.result == 0 {
+        tally::count(TallyKind::AllocFailed);
+    } else {
+        allocated(call, thread, now, call.result, size);
+    }
+}
+
+/// A block's owner gave it back. `last` is what the thread freed before, if it was not given a block since.
+#[inline(always)]
+pub fn freed(ctx: &ProbeContext, address: u64, last: u64) {
     let Some(now) = epochs::now() else { return };
     if let Some(block) = live::take(LiveKey::new(now.space, address)) {
         tally::count(TallyKind::FreeCalls);
         settle(now, &block);
+        return;
+    }
+    if address == last {
+        tally::count(TallyKind::FreeInternal);
         return;
     }
     // SAFETY: reads the target's memory through the helper, which checks the address.
@@ -73,16 +97,29 @@ pub fn abandon(thread: &mut ThreadState) {
     thread.sp = 0;
     if let Some(now) = epochs::now() {
         restore(thread, now);
+        mappings::settle(thread, now, StackId::UNKNOWN);
     }
 }
 
 #[inline(always)]
-fn allocated(ctx: &RetProbeContext, thread: *mut ThreadState, now: Now, address: u64, size: u64) {
-    if !control::wants(size) {
+fn allocated(call: &Returned, thread: *mut ThreadState, now: Now, address: u64, size: u64) {
+    // SAFETY: the entry belongs to this thread alone.
+    unsafe { (*thread).last_block = address };
+    let wanted = control::wants(size);
+    if !wanted {
         tally::count(TallyKind::AllocFiltered);
+        if !mappings::owes_stack(thread) {
+            return;
+        }
+    }
+    let mut id = stack::capture(call, now.space, thread);
+    if mappings::owes_stack(thread) {
+        stack::send(thread, id, now.space);
+        mappings::settle(thread, now, id);
+    }
+    if !wanted {
         return;
     }
-    let mut id = stack::capture(ctx, now.space, thread);
     let row = match rows::of_new_block(now, id, thread) {
         Some(row) => row,
         None => {

@@ -5,14 +5,13 @@ use aya_ebpf::{
     helpers::{bpf_get_stack, bpf_probe_read_user},
     macros::map,
     maps::{HashMap, RingBuf},
-    programs::RetProbeContext,
 };
 use tracer_common::{
     EventHeader, EventKind, ShimStep, Space, StackEvent, StackId, TallyKind, ThreadState,
     limits::{DEFAULT_MAX_STACKS, MAX_FRAMES, MAX_SHIM_STEPS, MAX_SHIMS, RING_BYTES},
 };
 
-use crate::tally;
+use crate::{calls::Returned, frame_pointers, tally};
 
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
@@ -30,13 +29,12 @@ const WALKED: usize = MAX_FRAMES - 1 - MAX_SHIM_STEPS;
 
 /// Writes the stack of the call that just returned into the thread's scratch, and gives its id.
 ///
-/// The innermost frame is the return probe's `ip`, which the kernel has already set to the caller. A shim
+/// The innermost frame is the call's return address; the walk's own first frame, the probe's, is skipped. A shim
 /// such as `operator new` is stepped over by its own unwind rule, the rest is the kernel's
 /// frame-pointer walk, which skips functions that keep no frame pointer.
 #[inline(always)]
-pub fn capture(ctx: &RetProbeContext, space: Space, thread: *mut ThreadState) -> StackId {
-    // SAFETY: the context is the probe's register set.
-    let (mut ip, mut sp) = unsafe { ((*ctx.regs).rip, (*ctx.regs).rsp) };
+pub fn capture(call: &Returned, space: Space, thread: *mut ThreadState) -> StackId {
+    let (mut ip, mut sp) = (call.ip, call.sp);
     // SAFETY: `thread` points to a map value that belongs to this thread alone.
     let frames = unsafe { (&raw mut (*thread).stack.frames).cast::<u64>() };
     let mut len = 0;
@@ -53,25 +51,34 @@ pub fn capture(ctx: &RetProbeContext, space: Space, thread: *mut ThreadState) ->
         (ip, sp) = (caller, caller_sp);
         walks &= step.keeps_rbp != 0;
     }
-    let walked = if walks && len <= MAX_SHIM_STEPS + 1 {
-        // SAFETY: `len + WALKED` is at most MAX_FRAMES. The flag's low byte skips the innermost frame.
-        unsafe {
-            bpf_get_stack(
-                ctx.regs.cast(),
-                frames.add(len).cast(),
-                (WALKED * size_of::<u64>()) as u32,
-                u64::from(BPF_F_USER_STACK) | 1,
-            )
-        }
-    } else {
-        0
-    };
-    // An error means that there was nothing to walk; the caller's own frame is there in any case.
-    let total = len + if walked > 0 { walked as usize / size_of::<u64>() } else { 0 };
+    len = frame_pointers::hide(len as u64, thread) as usize;
+    if walks && len <= MAX_SHIM_STEPS + 1 {
+        // SAFETY: `len + WALKED` is at most MAX_FRAMES.
+        let callers = unsafe { frames.add(len) };
+        // SAFETY: the context is the probe's register set.
+        let fp = unsafe { (*call.regs).rbp };
+        len += match frame_pointers::walk(thread, sp, fp, callers, WALKED) {
+            Some(walked) => walked,
+            None => kernel_walk(call, callers),
+        };
+    }
+    let total = len;
     let id = hash(frames, total, space);
     // SAFETY: as above.
     unsafe { (*thread).stack.len = total as u32 };
     id
+}
+
+/// The kernel's own walk. Knows where functions with a return probe were called from, since 6.11.
+#[inline(always)]
+fn kernel_walk(call: &Returned, callers: *mut u64) -> usize {
+    let bytes = (WALKED * size_of::<u64>()) as u32;
+    // The low byte skips the innermost frame.
+    let flags = u64::from(BPF_F_USER_STACK) | 1;
+    // SAFETY: the caller has room for WALKED addresses.
+    let walked = unsafe { bpf_get_stack(call.regs.cast(), callers.cast(), bytes, flags) };
+    // An error means that there was nothing to walk; the caller's own frame is there in any case.
+    if walked > 0 { walked as usize / size_of::<u64>() } else { 0 }
 }
 
 /// Sends the stack in the thread's scratch to user space, unless it has it already. A stack is known only

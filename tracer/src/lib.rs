@@ -8,7 +8,9 @@
 pub mod analysis;
 pub mod bpf;
 pub mod cli;
+pub mod doctor;
 pub mod ledger;
+pub mod release;
 pub mod report;
 pub mod session;
 pub mod sites;

@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 mod apt;
+mod bench;
 mod ci;
 mod demo;
 mod need;
@@ -41,6 +42,8 @@ enum Task {
     },
     /// Trace a small server with a planted leak; needs root
     Demo,
+    /// Measure what tracing costs the traced program, beside other tools; needs root
+    Bench(bench::Options),
     /// What CI does: formatting, lints, licences, tests
     Ci,
 }
@@ -65,6 +68,7 @@ fn run(task: &Task) -> Result<()> {
         Task::Test { cargo_arguments } => test::run_all(cargo_arguments),
         Task::VmTest { kernel } => vm_test::run_all(kernel.as_deref()),
         Task::Demo => demo::show(),
+        Task::Bench(options) => bench::show(options),
         Task::Ci => ci::run_all(),
     }
 }

@@ -5,13 +5,17 @@ use std::env;
 use anyhow::{Result, bail};
 use xtask::command::{cargo, is_root, line, run};
 
-use crate::need::{Need, install_missing, need};
+use crate::need::{Need, install_missing, library, need};
 use crate::setup;
 
-const NEEDS: [Need; 7] = [
+const NEEDS: [Need; 11] = [
     need("gcc", "gcc", "oracle programs in C"),
     need("g++", "g++", "oracle programs in C++"),
     need("musl-gcc", "musl-tools", "the other C library"),
+    need("make", "make", "builds the jemalloc of a Rust program"),
+    library("libjemalloc.so.2", "libjemalloc2", "an allocator with operators of its own"),
+    library("libtcmalloc_minimal.so.4", "libtcmalloc-minimal4", "the same, with many aliases"),
+    library("libmimalloc.so.2", "libmimalloc2.0", "the same, with thunks"),
     need("python3", "python3", "an interpreter whose allocations have Python lines"),
     need("git", "git", "a real program that ends by itself"),
     need("nginx", "nginx", "a real server, several processes"),

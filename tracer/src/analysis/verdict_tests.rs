@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use tracer_common::RowCounts;
 
 use super::{Trend, Verdict, trend};
-use crate::ledger::{Amount, Iteration, MarkTrigger};
+use crate::ledger::{Amount, Iteration, MarkTrigger, mappings::MappingTotals};
 
 fn iterations(count: usize) -> Vec<Iteration> {
     (0..count)
@@ -21,6 +21,7 @@ fn iterations(count: usize) -> Vec<Iteration> {
             live: Amount::ZERO,
             peak_bytes: 0,
             rss_bytes: 0,
+            mappings: MappingTotals::default(),
         })
         .collect()
 }

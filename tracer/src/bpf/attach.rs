@@ -32,7 +32,7 @@ pub struct ProbedFile<'a> {
 }
 
 impl Kernel {
-    /// Probes an allocation function. `offset` is that of the instruction to probe.
+    /// Probes an allocation or mapping function. `offset` is that of the instruction to probe.
     ///
     /// The return probe comes first: an entry whose return isn't probed yet would be counted as lost.
     ///
@@ -54,11 +54,52 @@ impl Kernel {
             Role::Reallocarray => "enter_reallocarray",
             Role::PosixMemalign => "enter_posix_memalign",
             Role::Free => "enter_free",
+            Role::Mmap => "enter_mmap",
+            Role::Munmap => "enter_munmap",
+            Role::Mremap => "enter_mremap",
+            Role::Brk => "enter_brk",
+            Role::Sbrk => "enter_sbrk",
+            Role::OperatorNew => "enter_operator_new",
         };
-        if role != Role::Free {
-            self.attach(file, "leave", offset, function)?;
+        let leave = match role {
+            Role::Mmap | Role::Mremap | Role::Brk | Role::Sbrk => Some("leave_mapping"),
+            _ => role.call_kind().map(|_| "leave"),
+        };
+        if let Some(leave) = leave {
+            self.attach(file, leave, offset, function)?;
         }
         self.attach(file, entry, offset, function)
+    }
+
+    /// Probes an instruction that an `operator new` ends with. To be done before the operators' own probes.
+    ///
+    /// # Errors
+    ///
+    /// Where the kernel refuses the probe.
+    pub fn attach_exit(
+        &mut self,
+        file: ProbedFile<'_>,
+        offset: FileOffset,
+    ) -> Result<(), BpfError> {
+        self.attach(file, "leave_operator_new", offset, "the end of operator new")
+    }
+
+    /// Probes an allocation function with programs that do nothing: for the bench, what probes cost at least.
+    ///
+    /// # Errors
+    ///
+    /// Where the kernel refuses the probe.
+    pub fn attach_floor(
+        &mut self,
+        file: ProbedFile<'_>,
+        role: Role,
+        offset: FileOffset,
+        function: &str,
+    ) -> Result<(), BpfError> {
+        if role.call_kind().is_some() {
+            self.attach(file, "floor_return", offset, function)?;
+        }
+        self.attach(file, "floor_entry", offset, function)
     }
 
     /// Marks at the entry of a function.
@@ -95,7 +136,10 @@ impl Kernel {
     /// # Errors
     ///
     /// Where the map can't be written.
-    pub fn add_shims(&mut self, steps: impl IntoIterator<Item = (Addr, ShimStep)>) -> Result<(), BpfError> {
+    pub fn add_shims(
+        &mut self,
+        steps: impl IntoIterator<Item = (Addr, ShimStep)>,
+    ) -> Result<(), BpfError> {
         for (address, step) in steps.into_iter().take(MAX_SHIMS as usize) {
             self.maps.shims.insert(address.0, step, 0).map_err(BpfError::map(names::SHIMS))?;
         }
@@ -129,11 +173,12 @@ impl Kernel {
         // The kernel resolves the path once, to the inode; through our own descriptor it is the one that
         // we looked at, whatever the target's file system does meanwhile.
         let path = PathBuf::from(format!("/proc/self/fd/{}", file.file.as_raw_fd()));
-        let scope = NonZeroU32::new(file.pid.0).map_or(UProbeScope::CallingProcess, UProbeScope::OneProcess);
+        let scope = NonZeroU32::new(file.pid.0)
+            .map_or(UProbeScope::CallingProcess, UProbeScope::OneProcess);
         probe.attach(offset.0, path, scope).map(drop).map_err(|source| BpfError::Attach {
             function: function.to_owned(),
             path: file.path.to_owned(),
-            source,
+            source: source.into(),
         })
     }
 }

@@ -6,8 +6,8 @@ use std::{
 };
 
 use tracer_common::{
-    Epoch, EpochSlot, LiveBlock, LiveKey, RowCounts, RowKey, Space, StackId, Trigger, limits::MAX_EPOCHS,
-    names,
+    Epoch, EpochSlot, LiveBlock, LiveKey, RowCounts, RowKey, Space, StackId, Trigger,
+    limits::MAX_EPOCHS, names,
 };
 
 use super::{BpfError, Event, Kernel, kernel::settle};

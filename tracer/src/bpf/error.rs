@@ -8,7 +8,9 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum BpfError {
     /// The kernel refused for want of privilege.
-    #[error("no permission to load eBPF programs; run memtrace as root (or with CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_SYS_ADMIN)")]
+    #[error(
+        "no permission to load eBPF programs and set probes; run memtrace as root (or with CAP_SYS_ADMIN and CAP_SYS_PTRACE)"
+    )]
     Permission,
     /// The kernel lacks something that memtrace can't do without.
     #[error("this kernel ({release}) is too old; memtrace needs Linux 5.15 or newer")]
@@ -28,10 +30,10 @@ pub enum BpfError {
         action: &'static str,
         /// The kernel's answer.
         #[source]
-        source: aya::programs::ProgramError,
+        source: Box<aya::programs::ProgramError>,
     },
     /// A probe could not be set.
-    #[error("could not probe {function} in {}; is another tool holding it, or perf_event_open forbidden (seccomp, lockdown)?", path.display())]
+    #[error("could not probe {function} in {}; setting probes needs CAP_SYS_ADMIN, and a container may forbid it all the same: see `memtrace doctor`", path.display())]
     Attach {
         /// The function.
         function: String,
@@ -39,10 +41,12 @@ pub enum BpfError {
         path: PathBuf,
         /// The kernel's answer.
         #[source]
-        source: aya::programs::ProgramError,
+        source: Box<aya::programs::ProgramError>,
     },
     /// The object lacks something that the sources have: a bug in the build.
-    #[error("the eBPF object has no {name}; it doesn't belong to this memtrace: run `cargo xtask build-ebpf`")]
+    #[error(
+        "the eBPF object has no {name}; it doesn't belong to this memtrace: run `cargo xtask build-ebpf`"
+    )]
     Missing {
         /// A map's or program's name.
         name: &'static str,
@@ -73,7 +77,11 @@ impl BpfError {
         action: &'static str,
     ) -> impl FnOnce(aya::programs::ProgramError) -> Self {
         move |source| {
-            if is_permission(&source) { Self::Permission } else { Self::Program { program, action, source } }
+            if is_permission(&source) {
+                Self::Permission
+            } else {
+                Self::Program { program, action, source: source.into() }
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! The ring buffer's records, made safe to handle.
 
-use tracer_common::{EventHeader, EventKind, Space, StackEvent, StackId};
+use tracer_common::{Epoch, EventHeader, EventKind, MapEvent, Space, StackEvent, StackId};
 
 /// Something the kernel side told us.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub enum Event {
     Exec,
     /// The target's list of loaded objects changed.
     Objects,
+    /// The target changed its mappings.
+    Mapping(MapEvent),
     /// Bytes that make no sense to us; counted, not guessed at.
     Malformed,
 }
@@ -40,6 +42,7 @@ impl Event {
             EventKind::Mark => Self::Mark,
             EventKind::Exec => Self::Exec,
             EventKind::Objects => Self::Objects,
+            EventKind::Mapping => Self::Mapping(mapping(record)?),
             EventKind::Stack => {
                 let stack = StackId(u64_at(record, size_of::<EventHeader>())?);
                 let len = u32_at(record, size_of::<EventHeader>() + size_of::<StackId>())? as usize;
@@ -52,6 +55,24 @@ impl Event {
             }
         })
     }
+}
+
+fn mapping(record: &[u8]) -> Option<MapEvent> {
+    use std::mem::offset_of;
+    let u32_of = |offset| u32_at(record, offset);
+    let u64_of = |offset| u64_at(record, offset);
+    Some(MapEvent {
+        header: EventHeader { kind: u32_of(0)?, space: Space(u32_of(size_of::<u32>())?) },
+        epoch: Epoch(u32_of(offset_of!(MapEvent, epoch))?),
+        op: u32_of(offset_of!(MapEvent, op))?,
+        tid: u32_of(offset_of!(MapEvent, tid))?,
+        in_heap: u32_of(offset_of!(MapEvent, in_heap))?,
+        addr: u64_of(offset_of!(MapEvent, addr))?,
+        len: u64_of(offset_of!(MapEvent, len))?,
+        old_addr: u64_of(offset_of!(MapEvent, old_addr))?,
+        old_len: u64_of(offset_of!(MapEvent, old_len))?,
+        stack: StackId(u64_of(offset_of!(MapEvent, stack))?),
+    })
 }
 
 fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
@@ -83,7 +104,35 @@ mod tests {
     fn a_stack_is_read_as_the_kernel_wrote_it() {
         let event = Event::parse(&stack_record(2, &[0x10, 0x20]));
         let frames = vec![0x10, 0x20];
-        assert_eq!(event, Event::Stack(NewStack { space: Space(7), stack: StackId(0xabcd), frames }));
+        assert_eq!(
+            event,
+            Event::Stack(NewStack { space: Space(7), stack: StackId(0xabcd), frames })
+        );
+    }
+
+    #[test]
+    fn a_mapping_is_read_as_the_kernel_wrote_it() {
+        let mut record = Vec::new();
+        for word in [5_u32, 7, 2, 3, 42, 1] {
+            record.extend(word.to_ne_bytes());
+        }
+        for word in [0x1000_u64, 0x2000, 0x3000, 0x4000, 0xabcd] {
+            record.extend(word.to_ne_bytes());
+        }
+        let event = MapEvent {
+            header: EventHeader { kind: 5, space: Space(7) },
+            epoch: Epoch(2),
+            op: 3,
+            tid: 42,
+            in_heap: 1,
+            addr: 0x1000,
+            len: 0x2000,
+            old_addr: 0x3000,
+            old_len: 0x4000,
+            stack: StackId(0xabcd),
+        };
+        assert_eq!(Event::parse(&record), Event::Mapping(event));
+        assert_eq!(Event::parse(&record[..60]), Event::Malformed);
     }
 
     #[test]

@@ -9,16 +9,16 @@ use aya::{
 use rustix::thread::{MembarrierCommand, membarrier};
 use tracer_common::{Control, KernelState, Tally, names};
 
-use super::{BpfError, maps::Maps};
-use crate::units::Addr;
+use super::{BpfError, TargetGroup, maps::Maps};
+use crate::{release::KernelRelease, units::Addr};
 
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer-ebpf"));
 
 /// What is fixed for a whole run.
 #[derive(Clone, Copy, Debug)]
 pub struct KernelSettings {
-    /// The target's thread group, as the initial pid namespace numbers it.
-    pub target_tgid: u32,
+    /// The target's thread group.
+    pub target: TargetGroup,
     /// Smallest block to record, in bytes.
     pub min_size: u64,
     /// Largest block to record, in bytes.
@@ -57,7 +57,7 @@ pub struct Kernel {
 }
 
 /// Programs on functions of the target.
-pub(super) const PROBES: [&str; 10] = [
+pub(super) const PROBES: [&str; 20] = [
     "enter_malloc",
     "enter_calloc",
     "enter_aligned",
@@ -66,8 +66,18 @@ pub(super) const PROBES: [&str; 10] = [
     "enter_posix_memalign",
     "leave",
     "enter_free",
+    "enter_mmap",
+    "enter_mremap",
+    "enter_sbrk",
+    "enter_brk",
+    "leave_mapping",
+    "enter_munmap",
+    "enter_operator_new",
+    "leave_operator_new",
     "mark_fn",
     "objects_changed",
+    "floor_entry",
+    "floor_return",
 ];
 
 const MARK_INTERVAL: &str = "mark_interval";
@@ -90,11 +100,14 @@ impl Kernel {
     pub fn load(settings: KernelSettings) -> Result<Self, BpfError> {
         check_kernel()?;
         let log_level: u8 = if settings.log { 4 } else { 0 };
+        let (tgid, (device, inode)) = (settings.target.tgid(), settings.target.namespace());
         let mut loader = EbpfLoader::new();
         loader
             // Without a log the verifier is several times faster; aya retries with one when it refuses.
             .verifier_log_level(VerifierLogLevel::DISABLE)
-            .override_global(names::TARGET_TGID, &settings.target_tgid, true)
+            .override_global(names::TARGET_TGID, &tgid, true)
+            .override_global(names::TARGET_NS_DEVICE, &device, true)
+            .override_global(names::TARGET_NS_INODE, &inode, true)
             .override_global(names::MIN_SIZE, &settings.min_size, true)
             .override_global(names::MAX_SIZE, &settings.max_size, true)
             .override_global(names::MARK_EVERY, &settings.mark_every, true)
@@ -201,7 +214,7 @@ impl Kernel {
     /// Where the map can't be read.
     pub fn calls_in_flight(&self) -> Result<u64, BpfError> {
         let mut calls = 0;
-        for entry in self.maps.threads.iter() {
+        for entry in &self.maps.threads {
             let (_, thread) = entry.map_err(BpfError::map(names::THREADS))?;
             calls += u64::from(thread.sp != 0);
         }
@@ -242,12 +255,18 @@ pub(super) fn settle() {
     }
 }
 
-pub(super) fn uprobe<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut UProbe, BpfError> {
+pub(super) fn uprobe<'a>(
+    ebpf: &'a mut Ebpf,
+    name: &'static str,
+) -> Result<&'a mut UProbe, BpfError> {
     let program = ebpf.program_mut(name).ok_or(BpfError::Missing { name })?;
     program.try_into().map_err(BpfError::program(name, "converting"))
 }
 
-fn raw_tracepoint<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut RawTracePoint, BpfError> {
+fn raw_tracepoint<'a>(
+    ebpf: &'a mut Ebpf,
+    name: &'static str,
+) -> Result<&'a mut RawTracePoint, BpfError> {
     let program = ebpf.program_mut(name).ok_or(BpfError::Missing { name })?;
     program.try_into().map_err(BpfError::program(name, "converting"))
 }
@@ -267,15 +286,12 @@ fn say_verified(ebpf: &Ebpf) {
     }
 }
 
-/// 5.15 has everything that is used: attach cookies, ring buffers, atomics with results. A version is only
-/// asked to give a better message than the verifier's; a distribution's backport that loads is fine too.
+/// A version is only asked to give a better message than the verifier's.
 fn check_kernel() -> Result<(), BpfError> {
-    let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
-    match (numbers.next(), numbers.next()) {
-        (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < (5, 15) => {
-            Err(BpfError::KernelTooOld { release })
-        }
-        _ => Ok(()),
+    let release = KernelRelease::running();
+    if release.is_too_old() {
+        Err(BpfError::KernelTooOld { release: release.to_string() })
+    } else {
+        Ok(())
     }
 }

@@ -5,7 +5,8 @@ use aya::{
     maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf},
 };
 use tracer_common::{
-    CodeRange, Control, EpochSlot, KernelState, LiveBlock, LiveKey, Row, RowKey, ShimStep, Tally, ThreadState, names,
+    CodeRange, Control, EpochSlot, KernelState, LiveBlock, LiveKey, Row, RowKey, ShimStep, Tally,
+    ThreadState, names,
 };
 
 use super::BpfError;
@@ -41,7 +42,10 @@ impl Maps {
     }
 }
 
-fn take<T: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, BpfError> {
+fn take<T: TryFrom<Map, Error = MapError>>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+) -> Result<T, BpfError> {
     let map = ebpf.take_map(name).ok_or(BpfError::Missing { name })?;
     map.try_into().map_err(BpfError::map(name))
 }

@@ -7,11 +7,15 @@ mod attach;
 mod drain;
 mod error;
 mod events;
+mod group;
 mod kernel;
 mod maps;
+mod memory;
 
 pub use attach::ProbedFile;
 pub use drain::{FinishedEpoch, LiveEntry};
 pub use error::BpfError;
 pub use events::{Event, NewStack};
+pub use group::TargetGroup;
 pub use kernel::{Kernel, KernelSettings, UserMark};
+pub use memory::{MapMemory, locked_by_maps, map_memory};

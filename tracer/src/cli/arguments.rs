@@ -3,17 +3,18 @@
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
-use clap::{
-    Args, ColorChoice, Parser, Subcommand, ValueEnum,
-    builder::FalseyValueParser,
-};
+use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
 use tracer_common::limits::{DEFAULT_MAX_LIVE, DEFAULT_MAX_STACKS};
 
 /// Which call stacks of a running process keep growing: from outside, with no restart and no rebuild.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "memtrace", version, args_conflicts_with_subcommands = true, help_expected = true)]
-#[command(override_usage = "memtrace --pid PID [OPTIONS]\n       memtrace exec [OPTIONS] -- CMD [ARG]...")]
-#[command(after_help = "Examples:\n  sudo memtrace --pid 1234 --debug\n  sudo memtrace exec -- ./server --port 80")]
+#[command(
+    override_usage = "memtrace --pid PID [OPTIONS]\n       memtrace exec [OPTIONS] -- CMD [ARG]..."
+)]
+#[command(
+    after_help = "Examples:\n  sudo memtrace --pid 1234 --debug\n  sudo memtrace exec -- ./server --port 80"
+)]
 pub struct Arguments {
     /// What to do instead of attaching to a process.
     #[command(subcommand)]
@@ -33,6 +34,34 @@ pub struct Arguments {
 pub enum Command {
     /// Start a command under trace, from its first instruction
     Exec(ExecArguments),
+    /// Say what works on this machine, and for a process, and what mends the rest
+    Doctor(DoctorArguments),
+}
+
+/// `memtrace doctor`.
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArguments {
+    /// A process that is to be traced; nothing is attached to it
+    #[arg(short, long, value_name = "PID")]
+    pub pid: Option<u32>,
+
+    /// How much the maps may hold.
+    #[command(flatten)]
+    pub capacity: CapacityArguments,
+}
+
+/// How much the kernel side can hold.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct CapacityArguments {
+    /// Live blocks that can be followed
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_LIVE,
+          value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
+    pub max_live: u32,
+
+    /// Distinct call stacks that can be told apart
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_STACKS,
+          value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub max_stacks: u32,
 }
 
 /// `memtrace exec`.
@@ -47,7 +76,12 @@ pub struct ExecArguments {
     pub as_root: bool,
 
     /// The command and its arguments
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "CMD"
+    )]
     pub command: Vec<OsString>,
 }
 
@@ -108,15 +142,13 @@ pub struct TraceArguments {
     #[arg(long)]
     pub strict: bool,
 
-    /// Live blocks that can be followed
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_LIVE,
-          value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
-    pub max_live: u32,
+    /// Probe a process with a seccomp filter even on kernels that kill it for that (6.11 to 6.12.13, 6.13 to 6.13.2)
+    #[arg(long)]
+    pub allow_seccomp: bool,
 
-    /// Distinct call stacks that can be told apart
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_STACKS,
-          value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
-    pub max_stacks: u32,
+    /// How much the maps may hold.
+    #[command(flatten)]
+    pub capacity: CapacityArguments,
 
     /// Only errors and the report
     #[arg(short, long, conflicts_with = "verbose")]
@@ -125,6 +157,10 @@ pub struct TraceArguments {
     /// Say what is done and how long it takes; twice: what the kernel side finds odd, too
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
+
+    /// For `cargo xtask bench` only: probe for comparison's sake, and report nothing of use
+    #[arg(long, value_enum, value_name = "MODE", hide = true)]
+    pub bench: Option<BenchMode>,
 
     /// Colours in the report
     #[arg(long, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
@@ -138,6 +174,15 @@ pub enum FormatArgument {
     Text,
     /// For programs: one document
     Json,
+}
+
+/// `--bench`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BenchMode {
+    /// Programs that do nothing, at the usual instructions
+    Floor,
+    /// The usual programs, at each function's first instruction
+    OffsetZero,
 }
 
 fn parse_interval(text: &str) -> Result<Duration, String> {

@@ -12,8 +12,8 @@ use clap::ColorChoice;
 use serde::Serialize;
 
 use super::{
-    Arguments, Command, UsageError,
-    arguments::{FormatArgument, TraceArguments},
+    UsageError,
+    arguments::{BenchMode, FormatArgument, TraceArguments},
 };
 use crate::units::Pid;
 
@@ -53,6 +53,8 @@ pub struct TraceConfig {
     pub output: Output,
     /// Whether incomplete data is a failure.
     pub strict: bool,
+    /// Whether a seccomp filter is known to let return probes pass.
+    pub allow_seccomp: bool,
     /// Capacity of the live set, blocks.
     pub max_live: u32,
     /// Capacity for stacks.
@@ -66,6 +68,9 @@ pub struct TraceConfig {
     /// Whether the report is coloured.
     #[serde(skip)]
     pub color: bool,
+    /// What the bench compares with.
+    #[serde(skip)]
+    pub bench: Option<BenchMode>,
 }
 
 /// Whom to trace.
@@ -118,23 +123,8 @@ pub struct MarkFunction {
 }
 
 impl TraceConfig {
-    /// Gives the arguments their meaning.
-    ///
-    /// # Errors
-    ///
-    /// Where they contradict each other.
-    pub fn resolve(arguments: Arguments) -> Result<Self, UsageError> {
-        match (arguments.command, arguments.pid) {
-            (Some(Command::Exec(exec)), _) => {
-                let target = Target::Exec { command: exec.command, as_root: exec.as_root };
-                Self::new(target, exec.trace)
-            }
-            (None, Some(pid)) => Self::new(Target::Pid(Pid(pid)), arguments.trace),
-            (None, None) => Err(UsageError::NoTarget),
-        }
-    }
-
-    fn new(target: Target, trace: TraceArguments) -> Result<Self, UsageError> {
+    /// Gives the arguments their meaning: defaults resolved, contradictions refused.
+    pub(super) fn new(target: Target, trace: TraceArguments) -> Result<Self, UsageError> {
         let attaches = matches!(target, Target::Pid(_));
         let mark_fn = trace.mark_fn.map(|text| MarkFunction::parse(&text)).transpose()?;
         let interval = match trace.interval {
@@ -179,11 +169,13 @@ impl TraceConfig {
             format,
             output,
             strict: trace.strict,
-            max_live: trace.max_live,
-            max_stacks: trace.max_stacks,
+            allow_seccomp: trace.allow_seccomp,
+            max_live: trace.capacity.max_live,
+            max_stacks: trace.capacity.max_stacks,
             quiet: trace.quiet,
             verbose: trace.verbose,
             color,
+            bench: trace.bench,
         })
     }
 }
@@ -226,10 +218,14 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
+    use crate::cli::{Arguments, Request};
 
     fn config(line: &str) -> Result<TraceConfig, UsageError> {
         let arguments = Arguments::try_parse_from(line.split_whitespace());
-        TraceConfig::resolve(arguments.unwrap_or_else(|error| panic!("{line}: {error}")))
+        match Request::resolve(arguments.unwrap_or_else(|error| panic!("{line}: {error}")))? {
+            Request::Trace(config) => Ok(*config),
+            Request::Doctor(_) => panic!("{line}: traces nothing"),
+        }
     }
 
     fn resolved(line: &str) -> TraceConfig {
@@ -269,7 +265,9 @@ mod tests {
     fn sizes_are_read_as_people_write_them() {
         let config = resolved("memtrace --pid 1 --min-size 10k --max-size 10MiB");
         assert_eq!((config.min_size, config.max_size), (10_000, 10 << 20));
-        assert!(config_error("memtrace --pid 1 --min-size 2MB --max-size 1MB").contains("--min-size"));
+        assert!(
+            config_error("memtrace --pid 1 --min-size 2MB --max-size 1MB").contains("--min-size")
+        );
         assert!(config_error("memtrace --pid 1 --mark-fn @x").contains("--mark-fn"));
     }
 

@@ -6,7 +6,9 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum UsageError {
     /// Neither a process nor a command.
-    #[error("nothing to trace; name a process with --pid PID, or a command with `memtrace exec -- CMD`")]
+    #[error(
+        "nothing to trace; name a process with --pid PID, or a command with `memtrace exec -- CMD`"
+    )]
     NoTarget,
     /// No size can pass both filters.
     #[error("--min-size {min_size} is above --max-size {max_size}: no block could be recorded")]

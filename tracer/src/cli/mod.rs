@@ -5,10 +5,12 @@ mod arguments;
 mod config;
 mod error;
 mod exit;
+mod request;
 mod talk;
 
-pub use arguments::{Arguments, Command};
+pub use arguments::{Arguments, BenchMode, Command};
 pub use config::{Format, MarkFunction, Output, Target, TraceConfig};
 pub use error::UsageError;
 pub use exit::Exit;
+pub use request::Request;
 pub use talk::set_up_talk;

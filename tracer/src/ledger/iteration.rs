@@ -2,7 +2,7 @@
 
 use tracer_common::RowCounts;
 
-use super::{Amount, MarkTrigger};
+use super::{Amount, MarkTrigger, mappings::MappingTotals};
 
 /// One iteration; or, in a very long run, neighbours merged into one entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct Iteration {
     pub peak_bytes: u64,
     /// The target's RSS at its end, in bytes; 0 where it could not be read.
     pub rss_bytes: u64,
+    /// What was mapped and unmapped in it: the second domain, in none of the figures above.
+    pub mappings: MappingTotals,
 }
 
 impl Iteration {
@@ -63,6 +65,7 @@ impl Iteration {
         self.live = next.live;
         self.peak_bytes = self.peak_bytes.max(next.peak_bytes);
         self.rss_bytes = next.rss_bytes;
+        self.mappings.absorb(next.mappings);
     }
 }
 

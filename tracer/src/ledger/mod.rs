@@ -9,6 +9,7 @@ mod amount;
 mod cumulative;
 mod iteration;
 mod key;
+pub mod mappings;
 mod push;
 mod record;
 mod series;

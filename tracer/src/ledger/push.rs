@@ -48,6 +48,7 @@ impl Ledger {
             live: Amount::ZERO,
             peak_bytes: record.peak_bytes,
             rss_bytes: record.rss_bytes,
+            mappings: record.mappings,
         }
     }
 

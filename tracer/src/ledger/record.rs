@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tracer_common::{RowCounts, Space, Trigger};
 
-use super::StackKey;
+use super::{StackKey, mappings::MappingTotals};
 
 /// What made the mark that ended an iteration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -80,6 +80,8 @@ pub struct EpochRecord {
     pub peak_bytes: u64,
     /// The target's RSS at its end, in bytes; 0 where it could not be read.
     pub rss_bytes: u64,
+    /// What was mapped and unmapped in it, over all stacks.
+    pub mappings: MappingTotals,
     /// What happened to the blocks of each stack, in any order.
     pub rows: Vec<(StackKey, RowCounts)>,
     /// The address space that an `execve` in this epoch began: the blocks of all older ones went with

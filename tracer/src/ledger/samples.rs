@@ -2,7 +2,7 @@
 
 use tracer_common::{RowCounts, Space, StackId};
 
-use super::{EpochRecord, MarkTrigger, StackKey};
+use super::{EpochRecord, MarkTrigger, StackKey, mappings::MappingTotals};
 
 /// Stack `id` of the first address space.
 pub(crate) fn key(id: u64) -> StackKey {
@@ -29,6 +29,7 @@ pub(crate) fn epoch(rows: Vec<(StackKey, RowCounts)>) -> EpochRecord {
         end_ns: 1_000_000_000,
         peak_bytes: 0,
         rss_bytes: 0,
+        mappings: MappingTotals::default(),
         rows,
         exec: None,
     }

@@ -3,8 +3,9 @@
 use std::{cmp::Reverse, collections::HashMap};
 
 use super::{
-    FileEntry, GrowthPart, Inputs, IterationBlock, IterationEntry, LedgerEntry, Report, RssEntry,
-    SCHEMA_VERSION, StackEntry, Survivor, document::TextParts, stack_entry::PerIteration,
+    FileEntry, GrowthPart, Inputs, IterationBlock, IterationEntry, LedgerEntry, MappingsEntry,
+    Report, RssEntry, SCHEMA_VERSION, StackEntry, Survivor, document::TextParts,
+    stack_entry::PerIteration,
 };
 use crate::{
     analysis::{Place, Trend, responsible, trend},
@@ -32,6 +33,7 @@ impl<'a> Report<'a> {
             totals: totals.into(),
             rss: RssEntry::new(rss, totals.net_bytes()),
             ledger: LedgerEntry::from(inputs.events),
+            mappings: MappingsEntry::new(&inputs),
             text: TextParts {
                 top: inputs.top,
                 block: final_block(&inputs, &stacks, totals),
@@ -107,10 +109,13 @@ fn stack_entry<'a>(
     }
 }
 
-/// By birth; those of merged iterations together, under the first one's number.
 fn survivors(inputs: &Inputs<'_>, stack: &StackView<'_>) -> Vec<Survivor> {
-    let mut cohorts = inputs.survivors.get(&stack.key()).cloned().unwrap_or_default();
-    let iterations = inputs.ledger.iterations();
+    let cohorts = inputs.survivors.get(&stack.key()).cloned().unwrap_or_default();
+    by_entry(inputs.ledger.iterations(), cohorts)
+}
+
+/// By birth; those of merged iterations together, under the first one's number.
+pub(super) fn by_entry(iterations: &[Iteration], mut cohorts: Vec<Survivor>) -> Vec<Survivor> {
     for cohort in &mut cohorts {
         let after = iterations.partition_point(|iteration| iteration.index <= cohort.born);
         if let Some(iteration) = after.checked_sub(1).map(|at| &iterations[at]) {

@@ -3,6 +3,7 @@
 use super::{
     Palette, Report,
     closing::{basis, write_closing, write_warning},
+    mappings,
     page::Page,
     tables::write_iterations,
     verdicts::write_verdicts,
@@ -20,6 +21,7 @@ pub fn detailed(report: &Report<'_>, palette: Palette) -> Vec<u8> {
     page.styled(palette.heading, "[DEBUG] Iterations:");
     write_iterations(&report.iterations, &mut page);
     write_verdicts(report, &mut page);
+    mappings::write_section(report, &mut page);
     write_closing(report, "[DEBUG] ", &mut page);
     page.into_bytes()
 }

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::{
-    EventLedger, FileEntry, IterationBlock, IterationEntry, LedgerEntry, RssEntry, StackEntry,
-    Target, TotalsEntry,
+    EventLedger, FileEntry, IterationBlock, IterationEntry, LedgerEntry, MappingsEntry, RssEntry,
+    StackEntry, Target, TotalsEntry,
 };
 use crate::ledger::RssChange;
 
@@ -32,6 +32,8 @@ pub struct Report<'a> {
     pub rss: RssEntry,
     /// Whether the trace saw everything.
     pub ledger: LedgerEntry<'a>,
+    /// What the target mapped itself. In none of the figures above.
+    pub mappings: MappingsEntry<'a>,
     /// What only the text formats need.
     #[serde(skip)]
     pub(super) text: TextParts<'a>,

@@ -46,6 +46,20 @@ fn incomplete_data() {
 }
 
 #[test]
+fn mappings_apart_from_the_heap() {
+    let mut run = samples::mapping();
+    assert_snapshot!(run.seen());
+    let document: Value = serde_json::from_slice(&json(&run.report())).expect("it is JSON");
+    let mappings = serde_json::to_string_pretty(&document["mappings"]).expect("it was JSON before");
+    assert_snapshot!(mappings);
+    run.lost_mappings = 3;
+    let report = run.report();
+    for text in [short(&report, Palette::plain()), detailed(&report, Palette::plain())] {
+        assert!(samples::text(text).contains("mappings are incomplete: changes lost: 3"));
+    }
+}
+
+#[test]
 fn the_json_document() {
     let document: Value =
         serde_json::from_slice(&json(&samples::ordinary().report())).expect("it is JSON");

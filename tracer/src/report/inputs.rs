@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::EventLedger;
+use super::{EventLedger, MappingInputs};
 use crate::{
     analysis::NamedStacks,
     ledger::{Ledger, StackKey},
@@ -52,4 +52,6 @@ pub struct Inputs<'a> {
     pub survivors: &'a Survivors,
     /// Whether the trace saw everything.
     pub events: &'a EventLedger,
+    /// The second domain.
+    pub mappings: MappingInputs<'a>,
 }

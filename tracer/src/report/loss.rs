@@ -91,7 +91,7 @@ fn words(reason: &str) -> String {
         "read_fault" => "the result could not be read",
         "unknown_free" => "the block was not known",
         "inherited_free" => "by a fork child, of its parent's block",
-        "free_missed" => "noticed when the address was handed out again",
+        "missed_free" => "noticed when the address was handed out again",
         "ring_full" => "the stack did not fit into the ring buffer",
         "stack_full" => "no room for the stack",
         "stack_error" => "the kernel gave no stack",

@@ -13,6 +13,7 @@ mod events;
 mod inputs;
 mod json;
 mod loss;
+mod mappings;
 mod page;
 mod palette;
 mod short;
@@ -36,6 +37,9 @@ pub use events::{EventLedger, Side};
 pub use inputs::{Inputs, Survivor, Survivors, Target};
 pub use json::json;
 pub use loss::closing_line;
+pub use mappings::{
+    BornBytes, MappedStackEntry, MappingInputs, MappingStep, MappingsEntry, stacks_of_mappings,
+};
 pub use palette::Palette;
 pub use short::short;
 pub use size::{mib, signed_size, size};

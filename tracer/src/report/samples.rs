@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use tracer_common::{RowCounts, StackId};
 
 use super::{
-    EventLedger, Inputs, IterationBlock, Palette, Report, Side, Survivor, Survivors, Target,
-    debug_iteration, detailed, short,
+    EventLedger, Inputs, IterationBlock, MappingInputs, Palette, Report, Side, Survivor, Survivors,
+    Target, debug_iteration, detailed, short,
 };
 use crate::{
     analysis::{
@@ -16,6 +16,7 @@ use crate::{
     },
     ledger::{
         EpochRecord, Ledger, MarkTrigger, Plan, StackKey,
+        mappings::{Action, Change, Mappings, Range},
         samples::{counts, ending, epoch, key},
     },
     symbolize::{Frame, Language},
@@ -31,6 +32,8 @@ pub(super) struct Run {
     pub(super) stacks: NamedStacks,
     pub(super) survivors: Survivors,
     pub(super) events: EventLedger,
+    pub(super) mappings: Mappings,
+    pub(super) lost_mappings: u64,
     pub(super) printed: String,
 }
 
@@ -60,6 +63,8 @@ impl Run {
             stacks,
             survivors: Survivors::new(),
             events,
+            mappings: Mappings::default(),
+            lost_mappings: 0,
             printed,
         }
     }
@@ -73,6 +78,7 @@ impl Run {
             stacks: &self.stacks,
             survivors: &self.survivors,
             events: &self.events,
+            mappings: MappingInputs { books: &self.mappings, lost: self.lost_mappings },
         })
     }
 
@@ -210,6 +216,41 @@ pub(super) fn incomplete() -> Run {
     run.events.allocs.seen += 10;
     run.events.allocs.lost = BTreeMap::from([("live_full", 7), ("missed_return", 0)]);
     run.events.unattributed = BTreeMap::from([("stack_full", 2)]);
+    run
+}
+
+/// Two iterations in which the program and the allocator map: one line's range grows, one stays, one goes
+/// again, and `mremap` enlarges what the allocator got.
+pub(super) fn mapping() -> Run {
+    let mut books = Mappings::default();
+    let mut records = Vec::new();
+    for at in 0..3 {
+        let base = (1 + at) << 30;
+        let range = |slot: u64, len: u64| Range {
+            start: base + (slot << 20),
+            end: base + (slot << 20) + len,
+        };
+        let by = |stack, action| Change {
+            space: key(stack).space,
+            tid: 1,
+            stack: StackId(stack),
+            in_heap: false,
+            action,
+        };
+        books.apply(&by(1, Action::Map(range(0, MIB))));
+        books.apply(&by(5, Action::Map(range(1, 8192))));
+        books.apply(&by(5, Action::Unmap(range(1, 8192))));
+        books.apply(&Change { in_heap: true, ..by(0, Action::Map(range(2, 200_704))) });
+        books.apply(&by(3, Action::Settle));
+        if at == 1 {
+            books.apply(&by(2, Action::Map(range(3, 4096))));
+        }
+        let rows = vec![(key(3), counts((200_000, 1), (0, 0)))];
+        records.push(EpochRecord { mappings: books.totals(), ..epoch(rows) });
+        books.close(false, at == 0);
+    }
+    let mut run = Run::new(1, names(), records);
+    run.mappings = books;
     run
 }
 

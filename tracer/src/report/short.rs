@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     Palette, Report,
     closing::{basis, write_closing, write_warning},
+    mappings,
     page::{Page, visible},
     size::{signed_size, size},
     tables::write_table,
@@ -47,6 +48,7 @@ pub fn short(report: &Report<'_>, palette: Palette) -> Vec<u8> {
         size(report.iterations.last().map_or(0, |last| last.live_bytes)),
         size(i64::try_from(block.peak_bytes).unwrap_or(i64::MAX)),
     ));
+    mappings::write_line(report, &mut page);
     write_closing(report, "", &mut page);
     page.into_bytes()
 }

@@ -97,7 +97,8 @@ struct FrameEntry<'a> {
     language: Language,
 }
 
-fn frames<S: Serializer>(frames: &[Frame], serializer: S) -> Result<S::Ok, S::Error> {
+/// Frames as the document has them.
+pub(super) fn frames<S: Serializer>(frames: &[Frame], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(frames.iter().map(|frame| FrameEntry {
         function: frame.function.as_deref(),
         module: &frame.module,

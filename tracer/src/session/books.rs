@@ -50,10 +50,7 @@ pub(super) fn events(recorder: &Recorder, attached: bool) -> Result<EventLedger,
             recorded: freed.saturating_sub(missed_frees),
             lost: counts(
                 &tally,
-                &[
-                    ("unknown_free", TallyKind::FreeUnknown),
-                    ("missed_free", TallyKind::FreeMissed),
-                ],
+                &[("unknown_free", TallyKind::FreeUnknown), ("missed_free", TallyKind::FreeMissed)],
             ),
             ..Side::default()
         },
@@ -66,6 +63,15 @@ pub(super) fn events(recorder: &Recorder, attached: bool) -> Result<EventLedger,
         marks_merged: state.marks_merged,
         blocks_from_before: attached,
     })
+}
+
+/// Changes of mappings that the kernel side could not tell.
+///
+/// # Errors
+///
+/// Where the map can't be read.
+pub(super) fn lost_mappings(recorder: &Recorder) -> Result<u64, SessionError> {
+    Ok(recorder.kernel.tally()?.get(TallyKind::MapLost))
 }
 
 /// Who lives at the end, by stack and by the iteration of their birth.

@@ -21,7 +21,9 @@ pub enum SessionError {
     #[error(transparent)]
     Bpf(#[from] BpfError),
     /// Nothing to probe.
-    #[error("no allocator found in process {pid}: {reason}; looked for malloc, calloc, realloc and free, also with the prefixes je_, _rjem_, tc_ and mi_, in {objects}")]
+    #[error(
+        "no allocator found in process {pid}: {reason}; looked for malloc, calloc, realloc and free, also with the prefixes je_, _rjem_, tc_ and mi_, in {objects}"
+    )]
     NoAllocator {
         /// The target.
         pid: crate::units::Pid,

@@ -15,7 +15,7 @@ use nix::{
 use super::{
     SessionError,
     follow::{Ended, Signals, follow, watch},
-    pid::load,
+    pid::{check_hazards, load, tell_memory},
     prober::Prober,
     recorder::Recorder,
     sink::Sink,
@@ -48,11 +48,13 @@ pub(super) async fn run(
     steps.done("loading the eBPF programs");
     kernel.watch_processes()?;
     let mut modules = Modules::default();
-    let mut prober = Prober::new(held.pid(), config.mark_fn.clone());
+    let mut prober = Prober::new(held.pid(), config);
     let mut writer = Writer::new(config, sink, &process);
     // From the first probe on: the dynamic linker's own calls count too.
     kernel.start()?;
     let launched = held.run_to_entry(|progress| {
+        // Each time: a shadow stack is the dynamic linker's doing.
+        check_hazards(config, prober.pid())?;
         prober.refresh(&mut kernel, &mut modules)?;
         if progress == Progress::AtEntry { prober.check(&modules) } else { Ok(()) }
     })?;
@@ -61,6 +63,7 @@ pub(super) async fn run(
     let mut child = launched.child;
     let mut recorder = Recorder::start(kernel, process, modules, prober, config)?;
     let ended = follow(&mut recorder, &mut writer, config, &mut signals).await?;
+    tell_memory("at the end");
     let status = match (launched.ended, ended) {
         (Some(status), _) => Some(exit_status(status)),
         (None, Ended::Target) => Some(child.wait().map_err(SessionError::Wait)?),

@@ -80,7 +80,8 @@ pub(super) async fn follow(
     let events = watch(recorder.kernel.events_fd().map_err(SessionError::Runtime)?)?;
     let end = watch(recorder.process.as_fd().try_clone_to_owned().map_err(SessionError::Runtime)?)?;
     let period = config.interval.unwrap_or(Duration::MAX / 4);
-    let mut clock = interval_at(Instant::now() + period.min(Duration::from_secs(u64::from(u32::MAX))), period);
+    let mut clock =
+        interval_at(Instant::now() + period.min(Duration::from_secs(u64::from(u32::MAX))), period);
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut pulse = interval_at(Instant::now() + PULSE, PULSE);
     pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -119,7 +120,10 @@ pub(super) async fn follow(
 /// # Errors
 ///
 /// Where the runtime has no room for it.
-#[expect(deprecated, reason = "its replacement is unsafe for the sake of types that may lie; an OwnedFd can't")]
+#[expect(
+    deprecated,
+    reason = "its replacement is unsafe for the sake of types that may lie; an OwnedFd can't"
+)]
 pub(super) fn watch(fd: OwnedFd) -> Result<AsyncFd<OwnedFd>, SessionError> {
     AsyncFd::with_interest(fd, Interest::READABLE).map_err(SessionError::Runtime)
 }

@@ -10,9 +10,10 @@ use super::{
     writer::Writer,
 };
 use crate::{
-    bpf::{Kernel, KernelSettings},
+    bpf::{Kernel, KernelSettings, TargetGroup, locked_by_maps},
     cli::{Exit, TraceConfig},
-    target::{Modules, Process},
+    release::KernelRelease,
+    target::{Hazards, Modules, Process},
     units::Pid,
 };
 
@@ -25,13 +26,14 @@ pub(super) async fn run(config: &TraceConfig, pid: Pid) -> Result<Exit, SessionE
     let mut steps = Steps::start();
     let mut signals = Signals::catch()?;
     let process = Process::open(pid)?;
+    check_hazards(config, pid)?;
     let sink = Sink::open(&config.output)?;
     steps.done("looking at the process");
     let mut kernel = load(config, &process)?;
     steps.done("loading the eBPF programs");
     kernel.watch_processes()?;
     let mut modules = Modules::default();
-    let mut prober = Prober::new(pid, config.mark_fn.clone());
+    let mut prober = Prober::new(pid, config);
     prober.refresh(&mut kernel, &mut modules)?;
     prober.check(&modules)?;
     steps.done("setting probes");
@@ -44,7 +46,17 @@ pub(super) async fn run(config: &TraceConfig, pid: Pid) -> Result<Exit, SessionE
         steps.total().as_secs_f64(),
     );
     follow(&mut recorder, &mut writer, config, &mut signals).await?;
+    tell_memory("at the end");
     writer.finish(&recorder, None)
+}
+
+/// Refuses a target that its probes would endanger.
+///
+/// # Errors
+///
+/// Where this kernel would kill it.
+pub(super) fn check_hazards(config: &TraceConfig, pid: Pid) -> Result<(), SessionError> {
+    Ok(Hazards::of(pid)?.check(pid, &KernelRelease::running(), config.allow_seccomp)?)
 }
 
 /// Loads the kernel side for one target.
@@ -53,13 +65,22 @@ pub(super) async fn run(config: &TraceConfig, pid: Pid) -> Result<Exit, SessionE
 ///
 /// Where the kernel refuses.
 pub(super) fn load(config: &TraceConfig, process: &Process) -> Result<Kernel, SessionError> {
-    Ok(Kernel::load(KernelSettings {
-        target_tgid: process.pid().0,
+    let kernel = Kernel::load(KernelSettings {
+        target: TargetGroup::of(process.pid()),
         min_size: config.min_size,
         max_size: config.max_size,
         mark_every: config.mark_every,
         max_live: config.max_live,
         max_stacks: config.max_stacks,
         log: config.verbose > 1,
-    })?)
+    })?;
+    tell_memory("after loading");
+    Ok(kernel)
+}
+
+/// Says what the kernel side occupies. Not looked up when nobody would see it.
+pub(super) fn tell_memory(when: &str) {
+    if tracing::enabled!(tracing::Level::DEBUG) {
+        tracing::debug!("maps {when}: {}", bytesize::ByteSize(locked_by_maps()).display().iec());
+    }
 }

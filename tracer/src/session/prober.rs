@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, path::Path, sync::Arc};
 use super::SessionError;
 use crate::{
     bpf::{Kernel, ProbedFile},
-    cli::MarkFunction,
-    sites::{self, Allocator, FindError, Role},
+    cli::{BenchMode, MarkFunction, TraceConfig},
+    sites::{self, Allocator, FindError, FunctionSites, Role},
     target::{Module, ModuleId, Modules, read_object},
     units::{FileOffset, Pid},
     unwind,
@@ -20,25 +20,34 @@ const LINKER_HOOK: &str = "_dl_debug_state";
 pub(super) struct Prober {
     pid: Pid,
     mark: Option<MarkFunction>,
+    bench: Option<BenchMode>,
     marked: BTreeSet<(ModuleId, FileOffset)>,
     /// Near names, best first, of each object that was searched for the mark function in vain.
     near: Vec<Vec<String>>,
     functions: usize,
+    mappings: usize,
     allocators: Vec<String>,
     is_go: bool,
 }
 
 impl Prober {
-    pub(super) fn new(pid: Pid, mark: Option<MarkFunction>) -> Self {
+    pub(super) fn new(pid: Pid, config: &TraceConfig) -> Self {
         Self {
             pid,
-            mark,
+            mark: config.mark_fn.clone(),
+            bench: config.bench,
             marked: BTreeSet::new(),
             near: Vec::new(),
             functions: 0,
+            mappings: 0,
             allocators: Vec::new(),
             is_go: false,
         }
+    }
+
+    /// Whose probes they are.
+    pub(super) fn pid(&self) -> Pid {
+        self.pid
     }
 
     /// Reads the target's mappings and probes what is new among them.
@@ -46,7 +55,11 @@ impl Prober {
     /// # Errors
     ///
     /// Where the target has ended, or the kernel refuses a probe.
-    pub(super) fn refresh(&mut self, kernel: &mut Kernel, modules: &mut Modules) -> Result<(), SessionError> {
+    pub(super) fn refresh(
+        &mut self,
+        kernel: &mut Kernel,
+        modules: &mut Modules,
+    ) -> Result<(), SessionError> {
         for module in modules.refresh(self.pid)? {
             self.probe(kernel, modules, &module)?;
         }
@@ -72,7 +85,11 @@ impl Prober {
             } else {
                 "no object of it defines one"
             };
-            return Err(SessionError::NoAllocator { pid: self.pid, reason, objects: objects.join(", ") });
+            return Err(SessionError::NoAllocator {
+                pid: self.pid,
+                reason,
+                objects: objects.join(", "),
+            });
         }
         if let Some(mark) = &self.mark
             && self.marked.is_empty()
@@ -81,7 +98,10 @@ impl Prober {
             let reason = if near.is_empty() {
                 "no mapped object has a function of that name".to_owned()
             } else {
-                format!("no mapped object has a function of that name; near ones: {}", near.join(", "))
+                format!(
+                    "no mapped object has a function of that name; near ones: {}",
+                    near.join(", ")
+                )
             };
             return Err(SessionError::MarkFunction { symbol: mark.symbol.clone(), reason });
         }
@@ -90,10 +110,16 @@ impl Prober {
 
     /// What is probed, in a phrase.
     pub(super) fn summary(&self) -> String {
-        format!("{} functions in {}", self.functions, self.allocators.join(", "))
+        let allocators = self.allocators.join(", ");
+        format!("{} functions in {allocators}, {} for mappings", self.functions, self.mappings)
     }
 
-    fn probe(&mut self, kernel: &mut Kernel, modules: &Modules, module: &Arc<Module>) -> Result<(), SessionError> {
+    fn probe(
+        &mut self,
+        kernel: &mut Kernel,
+        modules: &Modules,
+        module: &Arc<Module>,
+    ) -> Result<(), SessionError> {
         let Some(file) = module.file.as_deref() else { return Ok(()) };
         let Ok(object) = read_object(file) else {
             tracing::warn!("{}: can't be read, so it is not probed", module.path.display());
@@ -106,6 +132,7 @@ impl Prober {
             kernel.attach_linker(probed, hook.site.offset, LINKER_HOOK)?;
         }
         self.probe_allocator(kernel, modules, module.id, probed, &object)?;
+        self.probe_mappings(kernel, probed, &object)?;
         self.probe_mark(kernel, probed, module, &object)?;
         let shims = unwind::shim_steps(&object).into_iter();
         kernel.add_shims(shims.filter_map(|(address, step)| {
@@ -129,16 +156,12 @@ impl Prober {
                 return Ok(());
             }
         };
-        for function in &allocator.functions {
-            kernel.attach_function(probed, function.role, function.site.offset, &function.name)?;
-            tracing::debug!(
-                "probing {} in {} at +{} ({}), {}",
-                function.name,
-                probed.path.display(),
-                function.site.skip,
-                function.site.instruction,
-                if function.site.emulated { "emulated" } else { "single-step" },
-            );
+        for exit in &allocator.exits {
+            kernel.attach_exit(probed, *exit)?;
+        }
+        self.attach_all(kernel, probed, &allocator.functions)?;
+        if !allocator.exits.is_empty() {
+            tracing::debug!("probing {} ends of operator new", allocator.exits.len());
         }
         if let Some((first, last)) = own_code(&allocator)
             && let Some(start) = modules.address_of_offset(module, first)
@@ -152,6 +175,49 @@ impl Prober {
         if !allocator.functions.is_empty() {
             self.functions += allocator.functions.len();
             self.allocators.push(file_name(probed.path));
+        }
+        Ok(())
+    }
+
+    /// The second domain. A program without it can be traced all the same.
+    fn probe_mappings(
+        &mut self,
+        kernel: &mut Kernel,
+        probed: ProbedFile<'_>,
+        object: &[u8],
+    ) -> Result<(), SessionError> {
+        // What can't be read has been said when allocators were looked for.
+        let Ok(mapping) = sites::mapping_sites(object) else { return Ok(()) };
+        self.attach_all(kernel, probed, &mapping.functions)?;
+        for note in &mapping.notes {
+            tracing::warn!("{}: {note}", probed.path.display());
+        }
+        self.mappings += mapping.functions.len();
+        Ok(())
+    }
+
+    fn attach_all(
+        &self,
+        kernel: &mut Kernel,
+        probed: ProbedFile<'_>,
+        functions: &[FunctionSites],
+    ) -> Result<(), SessionError> {
+        for FunctionSites { role, site, name, .. } in functions {
+            match self.bench {
+                None => kernel.attach_function(probed, *role, site.offset, name)?,
+                Some(BenchMode::Floor) => kernel.attach_floor(probed, *role, site.offset, name)?,
+                Some(BenchMode::OffsetZero) => {
+                    let start = FileOffset(site.offset.0 - u64::from(site.skip));
+                    kernel.attach_function(probed, *role, start, name)?;
+                }
+            }
+            tracing::debug!(
+                "probing {name} in {} at +{} ({}), {}",
+                probed.path.display(),
+                site.skip,
+                site.instruction,
+                if site.emulated { "emulated" } else { "single-step" },
+            );
         }
         Ok(())
     }
@@ -190,12 +256,12 @@ fn is_named(path: &Path, wanted: &str) -> bool {
 }
 
 /// From the first to the last function that is defined in one source file everywhere: between them lies the
-/// allocator's own code. (`reallocarray` is built from a file of its own.)
+/// allocator's own code. (`reallocarray` is built from a file of its own, and so are C++'s operators.)
 fn own_code(allocator: &Allocator) -> Option<(FileOffset, FileOffset)> {
     let starts = allocator
         .functions
         .iter()
-        .filter(|function| function.role != Role::Reallocarray)
+        .filter(|function| function.role != Role::Reallocarray && !function.name.starts_with("_Z"))
         .map(|function| FileOffset(function.site.offset.0 - u64::from(function.site.skip)));
     starts.clone().min().zip(starts.max())
 }

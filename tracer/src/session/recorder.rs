@@ -2,18 +2,21 @@
 //! are booked as iterations.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     time::{Duration, Instant},
 };
 
 use rustix::time::{ClockId, clock_gettime};
-use tracer_common::{Epoch, Space, Trigger, limits::MAX_FRAMES};
+use tracer_common::{Epoch, MapEvent, Space, Trigger, limits::MAX_FRAMES};
 
 use super::{SessionError, prober::Prober};
 use crate::{
     bpf::{Event, FinishedEpoch, Kernel, NewStack, UserMark},
     cli::TraceConfig,
-    ledger::{EpochRecord, Ledger, MarkTrigger, Plan, StackKey},
+    ledger::{
+        EpochRecord, Ledger, MarkTrigger, Plan, StackKey,
+        mappings::{Change, Mappings, UnknownChange},
+    },
     target::{Location, Modules, Process},
     units::Addr,
 };
@@ -33,6 +36,9 @@ pub(super) struct Recorder {
     pub(super) modules: Modules,
     pub(super) prober: Prober,
     pub(super) ledger: Ledger,
+    pub(super) mappings: Mappings,
+    /// Changes of mappings in epochs after the one that is booked next.
+    later: BTreeMap<Epoch, Vec<Change>>,
     /// Every stack seen, innermost frame first.
     pub(super) stacks: HashMap<StackKey, KnownStack>,
     /// Which iteration (from 1) each drained epoch belongs to.
@@ -93,6 +99,8 @@ impl Recorder {
             modules,
             prober,
             ledger,
+            mappings: Mappings::default(),
+            later: BTreeMap::new(),
             stacks: HashMap::new(),
             iteration_of: Vec::new(),
             malformed_events: 0,
@@ -111,18 +119,17 @@ impl Recorder {
     ///
     /// Where a map can't be read, or a new allocator of the target can't be probed.
     pub(super) fn catch_up(&mut self) -> Result<(), SessionError> {
-        while let Some(event) = self.kernel.next_event() {
-            match event {
-                Event::Stack(stack) => self.keep_stack(stack),
-                Event::Exec | Event::Objects => self.refresh()?,
-                Event::Mark => {}
-                Event::Malformed => self.malformed_events += 1,
-            }
-        }
+        self.take_events()?;
         if self.modules.trampoline().is_none() && self.refreshed.elapsed() >= TRAMPOLINE_PAUSE {
             self.refresh()?;
         }
-        self.finished.extend(self.kernel.drain()?);
+        let finished = self.kernel.drain()?;
+        if !finished.is_empty() {
+            // Programs that were at work when we read the events have sent theirs by now: with these,
+            // those of the finished epochs are all here.
+            self.take_events()?;
+        }
+        self.finished.extend(finished);
         // Once the target has ended there is nothing to read: what it had last is kept.
         self.rss_bytes = self.process.rss().unwrap_or(self.rss_bytes);
         Ok(())
@@ -163,18 +170,52 @@ impl Recorder {
         self.catch_up()
     }
 
+    fn take_events(&mut self) -> Result<(), SessionError> {
+        while let Some(event) = self.kernel.next_event() {
+            match event {
+                Event::Stack(stack) => self.keep_stack(&stack),
+                Event::Exec | Event::Objects => self.refresh()?,
+                Event::Mark => {}
+                Event::Mapping(event) => self.keep_mapping(&event),
+                Event::Malformed => self.malformed_events += 1,
+            }
+        }
+        Ok(())
+    }
+
+    /// Books a change of mappings, or puts it aside until the epochs before it are booked. Of two changes that
+    /// depend on each other the later one has no earlier epoch, so their order stays.
+    fn keep_mapping(&mut self, event: &MapEvent) {
+        let present = event.epoch.0 as usize <= self.iteration_of.len();
+        match Change::of(event) {
+            Ok(Some(change)) if present && !self.later.contains_key(&event.epoch) => {
+                self.mappings.apply(&change);
+            }
+            Ok(Some(change)) => self.later.entry(event.epoch).or_default().push(change),
+            Ok(None) => {}
+            Err(UnknownChange) => self.malformed_events += 1,
+        }
+    }
+
     /// Whether the epoch completed an iteration.
     fn book(&mut self, epoch: FinishedEpoch) -> bool {
         let enough = self.measured() >= self.wanted;
         let pending = &mut self.pending;
-        let rows = epoch.rows.into_iter().map(|(space, stack, counts)| (StackKey { space, stack }, counts));
+        let rows = epoch
+            .rows
+            .into_iter()
+            .map(|(space, stack, counts)| (StackKey { space, stack }, counts));
         pending.rows.extend(rows);
         pending.peak_bytes = pending.peak_bytes.max(epoch.peak_bytes);
         debug_assert_eq!(epoch.epoch, Epoch(self.iteration_of.len() as u32));
         self.iteration_of.push(self.iterations + 1);
+        for change in self.later.remove(&epoch.epoch).unwrap_or_default() {
+            self.mappings.apply(&change);
+        }
         if epoch.trigger == Some(Trigger::Exec) {
             pending.spaces += 1;
             pending.exec = Some(Space(pending.spaces));
+            self.mappings.exec();
             return false;
         }
         // Marks that were made before we could stop are not asked for: they join what follows the last one.
@@ -196,13 +237,17 @@ impl Recorder {
             end_ns: epoch.end_ns,
             peak_bytes: pending.peak_bytes,
             rss_bytes: self.rss_bytes,
+            mappings: self.mappings.totals(),
             rows: pending.rows,
             exec: pending.exec,
         });
+        if let Some(last) = self.ledger.last() {
+            self.mappings.close(last.partial, last.warmup && !self.ledger.in_warmup());
+        }
         true
     }
 
-    fn keep_stack(&mut self, stack: NewStack) {
+    fn keep_stack(&mut self, stack: &NewStack) {
         let mut locations: Vec<_> =
             stack.frames.iter().map(|&address| self.locate(Addr(address))).collect();
         // A frame-pointer walk through code that keeps none reads anything as an address. What lies outside

@@ -6,7 +6,8 @@ use super::{
 use crate::{
     cli::{Exit, Format, Target as ConfigTarget, TraceConfig},
     report::{
-        self, Inputs, IterationBlock, Palette, Report, Target, debug_iteration, stacks_of_interest,
+        self, Inputs, IterationBlock, MappingInputs, Palette, Report, Target, debug_iteration,
+        stacks_of_interest, stacks_of_mappings,
     },
     target::Process,
 };
@@ -90,8 +91,11 @@ impl Writer {
         self.target.exit_status = exit_status.map(i32::from);
         let keys: Vec<_> = recorder.ledger.stacks().map(|stack| stack.key()).collect();
         self.names.add(recorder, keys);
+        self.names.add(recorder, stacks_of_mappings(&recorder.mappings));
         let survivors = books::survivors(recorder)?;
         let events = books::events(recorder, self.attached)?;
+        let mappings =
+            MappingInputs { books: &recorder.mappings, lost: books::lost_mappings(recorder)? };
         let report = Report::build(Inputs {
             target: &self.target,
             settings: &self.settings,
@@ -100,6 +104,7 @@ impl Writer {
             stacks: &self.names.stacks,
             survivors: &survivors,
             events: &events,
+            mappings,
         });
         let bytes = match (self.format, self.debug) {
             (Format::Json, _) => report::json(&report),
@@ -107,6 +112,10 @@ impl Writer {
             (Format::Text, false) => report::short(&report, self.palette),
         };
         self.sink.write(&bytes)?;
-        Ok(if self.strict && !events.complete() { Exit::Incomplete } else { Exit::Done })
+        Ok(if self.strict && !(events.complete() && mappings.lost == 0) {
+            Exit::Incomplete
+        } else {
+            Exit::Done
+        })
     }
 }

@@ -1,9 +1,10 @@
-//! The allocation functions: their names, and how their arguments are read.
+//! The allocation functions and the mapping functions: their names, and how their arguments are read.
 //!
-//! Only C functions, which never throw: a C++ exception through a return-probed function aborts the
-//! target. That leaves out `operator new` and mimalloc's `mi_new`.
+//! Return probes are for C functions, which never throw: a C++ exception through a return-probed function
+//! aborts the target. `operator new` and mimalloc's `mi_new` are probed in another way, see
+//! [`super::operators`].
 
-use iced_x86::Register::{self, RDI, RDX, RSI};
+use iced_x86::Register::{self, RCX, RDI, RDX, RSI};
 use tracer_common::CallKind;
 
 /// What a call does, and which argument means what. Arguments are numbered from 0.
@@ -23,28 +24,53 @@ pub enum Role {
     PosixMemalign,
     /// `free`: argument 0 is the block. No return probe.
     Free,
+    /// `mmap`: argument 1 is the length.
+    Mmap,
+    /// `munmap`: argument 0 is the range, argument 1 its length. No return probe.
+    Munmap,
+    /// `mremap`: argument 0 is the old range, argument 1 its length, argument 2 the new length, argument 3
+    /// flags.
+    Mremap,
+    /// `brk`: argument 0 is the new break.
+    Brk,
+    /// `sbrk`: argument 0 is the increment.
+    Sbrk,
+    /// `operator new`: argument 0 is the size. No return probe, but one on each instruction it ends with.
+    OperatorNew,
 }
 
 impl Role {
     /// The argument registers that the probe reads (System V x86-64).
     pub const fn registers(self) -> &'static [Register] {
         match self {
-            Self::Malloc | Self::Free => &[RDI],
-            Self::Calloc | Self::Realloc => &[RDI, RSI],
-            Self::Aligned => &[RSI],
+            Self::Malloc | Self::Free | Self::OperatorNew | Self::Brk | Self::Sbrk => &[RDI],
+            Self::Calloc | Self::Realloc | Self::Munmap => &[RDI, RSI],
+            Self::Aligned | Self::Mmap => &[RSI],
+            Self::Mremap => &[RDI, RSI, RDX, RCX],
             Self::Reallocarray => &[RDI, RSI, RDX],
             Self::PosixMemalign => &[RDI, RDX],
         }
     }
 
-    /// How the result is read at the return probe; `None` where there is no return probe.
+    /// How the heap's return probe reads the result; `None` where it has none.
     pub const fn call_kind(self) -> Option<CallKind> {
         match self {
             Self::Malloc | Self::Calloc | Self::Aligned => Some(CallKind::Allocate),
             Self::Realloc | Self::Reallocarray => Some(CallKind::Reallocate),
             Self::PosixMemalign => Some(CallKind::StoreThrough),
-            Self::Free => None,
+            Self::Free
+            | Self::OperatorNew
+            | Self::Mmap
+            | Self::Munmap
+            | Self::Mremap
+            | Self::Brk
+            | Self::Sbrk => None,
         }
+    }
+
+    /// Whether a block is given back.
+    pub const fn frees(self) -> bool {
+        matches!(self, Self::Free)
     }
 }
 
@@ -63,6 +89,8 @@ pub enum Family {
     Tcmalloc,
     /// `mi_malloc` …
     Mimalloc,
+    /// C++'s, mangled; they go with whatever other family the object has.
+    Operators,
 }
 
 const PREFIXES: [(&str, Family); 5] = [
@@ -115,15 +143,79 @@ const MIMALLOC: [(&str, Role); 13] = [
     ("free_aligned", Role::Free),
 ];
 
+/// How libc changes the mappings; nothing of any allocator family.
+const MAPPING: [(&str, Role); 6] = [
+    ("mmap", Role::Mmap),
+    ("mmap64", Role::Mmap),
+    ("munmap", Role::Munmap),
+    ("mremap", Role::Mremap),
+    ("brk", Role::Brk),
+    ("sbrk", Role::Sbrk),
+];
+
+/// What libc's function `symbol` does to the mappings, if it does. Its own calls go by the names with two
+/// underscores, which are the same functions.
+pub(super) fn map_role_of(symbol: &str) -> Option<(Family, Role)> {
+    let (family, name) = match symbol.strip_prefix("__") {
+        Some(name) => (Family::Libc, name),
+        None => (Family::C, symbol),
+    };
+    let (_, role) = MAPPING.iter().find(|(known, _)| *known == name)?;
+    Some((family, *role))
+}
+
+/// mimalloc's names for its operators, which also are other signatures' implementation.
+const MIMALLOC_OPERATORS: [&str; 4] =
+    ["mi_new", "mi_new_nothrow", "mi_new_aligned", "mi_new_aligned_nothrow"];
+
+/// What may follow `operator new(unsigned long` and `operator new[](unsigned long`. Not what a program adds:
+/// its own placement forms allocate from who knows where.
+const NEW_ARGUMENTS: [&str; 6] = [
+    "",
+    "RKSt9nothrow_t",
+    "St11align_val_t",
+    "St11align_val_tRKSt9nothrow_t",
+    // TCMalloc's hints
+    "12__hot_cold_t",
+    "RKSt9nothrow_t12__hot_cold_t",
+];
+
+/// What may follow `operator delete(void*` and `operator delete[](void*`.
+const DELETE_ARGUMENTS: [&str; 6] = [
+    "",
+    "m",
+    "RKSt9nothrow_t",
+    "St11align_val_t",
+    "mSt11align_val_t",
+    "St11align_val_tRKSt9nothrow_t",
+];
+
 /// What the function called `symbol` does, if it is one of those that are probed.
 pub fn role_of(symbol: &str) -> Option<(Family, Role)> {
+    operator_of(symbol).map(|role| (Family::Operators, role)).or_else(|| c_role_of(symbol))
+}
+
+fn operator_of(symbol: &str) -> Option<Role> {
+    let follows =
+        |prefixes: [&str; 2]| prefixes.iter().find_map(|prefix| symbol.strip_prefix(prefix));
+    if MIMALLOC_OPERATORS.contains(&symbol)
+        || follows(["_Znwm", "_Znam"]).is_some_and(|rest| NEW_ARGUMENTS.contains(&rest))
+    {
+        return Some(Role::OperatorNew);
+    }
+    follows(["_ZdlPv", "_ZdaPv"])
+        .is_some_and(|rest| DELETE_ARGUMENTS.contains(&rest))
+        .then_some(Role::Free)
+}
+
+fn c_role_of(symbol: &str) -> Option<(Family, Role)> {
     let prefixed =
         PREFIXES.iter().find_map(|(prefix, family)| Some((*family, symbol.strip_prefix(prefix)?)));
     let (family, name) = prefixed.unwrap_or((Family::C, symbol));
     let extra: &[(&str, Role)] = match family {
         Family::C | Family::Jemalloc | Family::RustJemalloc => &JEMALLOC,
         Family::Mimalloc => &MIMALLOC,
-        Family::Libc | Family::Tcmalloc => &[],
+        Family::Libc | Family::Tcmalloc | Family::Operators => &[],
     };
     let (_, role) = COMMON.iter().chain(extra).find(|(known, _)| *known == name)?;
     Some((family, *role))
@@ -143,12 +235,28 @@ mod tests {
         assert_eq!(role_of("je_mallocx"), Some((Family::Jemalloc, Role::Malloc)));
         assert_eq!(role_of("tc_free_sized"), Some((Family::Tcmalloc, Role::Free)));
         assert_eq!(role_of("mi_realloc_aligned"), Some((Family::Mimalloc, Role::Realloc)));
+        assert_eq!(role_of("mi_new"), Some((Family::Operators, Role::OperatorNew)));
+        assert_eq!(
+            role_of("_ZnamSt11align_val_tRKSt9nothrow_t"),
+            Some((Family::Operators, Role::OperatorNew))
+        );
+        assert_eq!(role_of("_ZdlPvm"), Some((Family::Operators, Role::Free)));
     }
 
     #[test]
     fn takes_no_lookalike() {
-        for name in ["", "mallocate", "je_", "mi_new", "__libc_freeres", "tc_new", "malloc_aligned"]
-        {
+        for name in [
+            "",
+            "mallocate",
+            "je_",
+            "mi_new_n",
+            "__libc_freeres",
+            "tc_new",
+            "malloc_aligned",
+            "_ZnwmPv",
+            "_ZnwmR5Arena",
+            "_ZN5Arena3newEm",
+        ] {
             assert_eq!(role_of(name), None, "{name}");
         }
     }

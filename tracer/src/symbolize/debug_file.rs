@@ -23,10 +23,15 @@ pub(super) struct DebugFile {
 /// `/usr/lib/debug`; first in the target's root, then in ours. A file counts only if it has the object's
 /// build id, or where that has none, the CRC-32 of the link.
 pub(super) fn find(elf: &Elf, module: &Path, roots: &[SourceRoot]) -> Option<DebugFile> {
-    let candidates = by_build_id(elf).into_iter().chain(by_link(elf, module));
-    candidates
+    places(elf, module)
+        .into_iter()
         .flat_map(|path| roots.iter().map(move |root| (root, path.clone())))
         .find_map(|(root, path)| root.open_regular(&path).ok().and_then(|file| matching(file, elf)))
+}
+
+/// The paths that [`find`] tries, in order.
+pub(super) fn places(elf: &Elf, module: &Path) -> Vec<PathBuf> {
+    by_build_id(elf).into_iter().chain(by_link(elf, module)).collect()
 }
 
 fn by_build_id(elf: &Elf) -> Option<PathBuf> {

@@ -15,6 +15,7 @@ mod object;
 mod resolver;
 mod root;
 mod source_lines;
+mod survey;
 mod symbolizer;
 mod text;
 
@@ -23,4 +24,5 @@ mod tests;
 
 pub use frame::{Frame, Language};
 pub use root::{SourceRoot, SourceRootError};
+pub use survey::{DebugInfo, debug_info};
 pub use symbolizer::Symbolizer;

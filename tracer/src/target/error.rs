@@ -15,6 +15,11 @@ pub enum TargetError {
         /// What was asked for.
         pid: Pid,
     },
+    /// `/proc` shows another numbering of processes than the one that system calls understand.
+    #[error(
+        "/proc belongs to another pid namespace than memtrace; run `mount -t proc proc /proc` in a mount namespace of your own (as `unshare --mount-proc` does), or run memtrace outside"
+    )]
+    ForeignProc,
     /// It has no program of its own.
     #[error("process {pid} is a kernel thread or a zombie and has no memory of its own to trace")]
     NoProgram {
@@ -47,6 +52,26 @@ pub enum TargetError {
         /// The program.
         path: PathBuf,
     },
+    /// This kernel would kill it for returning from a probed function.
+    #[error(
+        "process {pid} has a seccomp filter, and this kernel ({release}) kills such a process when a return probe is hit, unless the filter allows system call 335; update to 6.12.14, 6.13.3 or 6.14, or use --allow-seccomp if the filter is known to allow it"
+    )]
+    SeccompWouldKill {
+        /// The target.
+        pid: Pid,
+        /// What `uname -r` says.
+        release: String,
+    },
+    /// This kernel's return probes break its shadow stack.
+    #[error(
+        "process {pid} runs with a shadow stack, which return probes break on this kernel ({release}): it would be killed; update to 6.11 or newer, or start it with GLIBC_TUNABLES=glibc.cpu.hwcaps=-SHSTK"
+    )]
+    ShadowStack {
+        /// The target.
+        pid: Pid,
+        /// What `uname -r` says.
+        release: String,
+    },
     /// The command does not exist.
     #[error("{}: command not found", command.display())]
     CommandNotFound {
@@ -74,7 +99,9 @@ pub enum TargetError {
         source: io::Error,
     },
     /// The user that `sudo` names is not known.
-    #[error("the user that called sudo can't be looked up; use --as-root to run the command as root")]
+    #[error(
+        "the user that called sudo can't be looked up; use --as-root to run the command as root"
+    )]
     UnknownUser,
 }
 
@@ -83,7 +110,9 @@ impl TargetError {
     pub(super) fn io(pid: Pid, action: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| match source.kind() {
             io::ErrorKind::NotFound => Self::Gone { pid },
-            _ if source.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => Self::Gone { pid },
+            _ if source.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => {
+                Self::Gone { pid }
+            }
             io::ErrorKind::PermissionDenied => Self::Permission { pid },
             _ => Self::Io { pid, action, source },
         }

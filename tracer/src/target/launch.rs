@@ -126,14 +126,16 @@ impl Held {
         loop {
             ptrace::syscall(pid, signal.take()).map_err(|error| self.error("ptrace", error))?;
             match waitpid(pid, None).map_err(|error| self.error("waiting", error))? {
-                WaitStatus::PtraceSyscall(_) => {
-                    if self.has_mapped_code().map_err(|error| self.error("ptrace", error))? {
-                        at(Progress::Mapped)?;
-                    }
+                WaitStatus::PtraceSyscall(_)
+                    if self.has_mapped_code().map_err(|error| self.error("ptrace", error))? =>
+                {
+                    at(Progress::Mapped)?;
                 }
                 WaitStatus::Stopped(_, Signal::SIGTRAP) if self.is_at_entry() => break,
                 WaitStatus::Stopped(_, other) => signal = Some(other),
-                status @ (WaitStatus::Exited(..) | WaitStatus::Signaled(..)) => return Ok(Some(status)),
+                status @ (WaitStatus::Exited(..) | WaitStatus::Signaled(..)) => {
+                    return Ok(Some(status));
+                }
                 _ => {}
             }
         }
@@ -150,8 +152,11 @@ impl Held {
             let source = io::Error::other(format!("unexpected state {status:?}"));
             return Err(TargetError::Io { pid: self.pid(), action: "starting", source });
         }
-        ptrace::setoptions(pid, ptrace::Options::PTRACE_O_TRACESYSGOOD | ptrace::Options::PTRACE_O_EXITKILL)
-            .map_err(|error| self.error("ptrace", error))?;
+        ptrace::setoptions(
+            pid,
+            ptrace::Options::PTRACE_O_TRACESYSGOOD | ptrace::Options::PTRACE_O_EXITKILL,
+        )
+        .map_err(|error| self.error("ptrace", error))?;
         self.entry = self.auxiliary_entry()?;
         Ok(())
     }

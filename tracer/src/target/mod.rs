@@ -2,16 +2,21 @@
 
 mod elf;
 mod error;
+mod hazards;
 mod identity;
 mod launch;
 mod module;
 mod modules;
+mod namespace;
 mod process;
 
+pub(crate) use elf::read_all as read_object;
 pub use error::TargetError;
+pub use hazards::Hazards;
 pub use identity::Identity;
 pub use launch::{Held, Launched, Progress};
 pub use module::{Location, Module, ModuleId};
 pub use modules::Modules;
+pub use namespace::PidNamespace;
 pub use process::Process;
-pub(crate) use elf::read_all as read_object;
+pub(crate) use process::own_proc;

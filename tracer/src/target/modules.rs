@@ -28,7 +28,7 @@ struct Range {
 /// All objects seen so far. Modules are never forgotten; ranges are those of the last [`Modules::refresh`].
 #[derive(Debug, Default)]
 pub struct Modules {
-    modules: Vec<Arc<Module>>,
+    all: Vec<Arc<Module>>,
     by_inode: HashMap<Inode, ModuleId>,
     segments: HashMap<ModuleId, Vec<elf::CodeSegment>>,
     ranges: Vec<Range>,
@@ -49,7 +49,7 @@ impl Modules {
     ///
     /// Where the process has ended, or may not be read.
     pub fn refresh(&mut self, pid: Pid) -> Result<Vec<Arc<Module>>, TargetError> {
-        let known = self.modules.len();
+        let known = self.all.len();
         let maps = procfs::process::Process::new(pid.0.cast_signed())
             .and_then(|process| process.maps())
             .map_err(|error| proc_error(pid, error))?;
@@ -63,9 +63,10 @@ impl Modules {
         if !ranges.is_empty() {
             ranges.sort_by_key(|range| range.start);
             self.ranges = ranges;
-            self.trampoline = maps.iter().find(|map| is_uprobes(map)).map(|map| Addr(map.address.0));
+            self.trampoline =
+                maps.iter().find(|map| is_uprobes(map)).map(|map| Addr(map.address.0));
         }
-        Ok(self.modules[known..].to_vec())
+        Ok(self.all[known..].to_vec())
     }
 
     /// The page that the kernel gave the process for its probes, where return-probed functions return to.
@@ -76,7 +77,7 @@ impl Modules {
 
     /// Every module, indexed by its id.
     pub fn all(&self) -> &[Arc<Module>] {
-        &self.modules
+        &self.all
     }
 
     /// The module and its own address for an address of the process; `None` where nothing known is mapped.
@@ -140,8 +141,8 @@ impl Modules {
     }
 
     fn add(&mut self, inode: Inode, path: PathBuf, file: Option<Arc<File>>) -> ModuleId {
-        let id = ModuleId(self.modules.len() as u32);
-        self.modules.push(Arc::new(Module { id, path, file }));
+        let id = ModuleId(self.all.len() as u32);
+        self.all.push(Arc::new(Module { id, path, file }));
         self.by_inode.insert(inode, id);
         id
     }

@@ -31,6 +31,9 @@ impl Process {
     ///
     /// Where there is none, it is not ours to trace, or not a kind that can be traced.
     pub fn open(pid: Pid) -> Result<Self, TargetError> {
+        if !own_proc() {
+            return Err(TargetError::ForeignProc);
+        }
         if pid.0 == std::process::id() {
             return Err(TargetError::Ourselves { pid });
         }
@@ -113,9 +116,17 @@ impl AsFd for Process {
     }
 }
 
+/// Whether `/proc` is of our own pid namespace. With any other we would look at one process and probe another.
+pub(crate) fn own_proc() -> bool {
+    let own = fs::read_link("/proc/self").ok();
+    own.is_some_and(|own| own.as_os_str() == std::process::id().to_string().as_str())
+}
+
 fn command_line(pid: Pid) -> Result<Vec<String>, TargetError> {
-    let bytes = fs::read(format!("/proc/{pid}/cmdline")).map_err(TargetError::io(pid, "reading its command line"))?;
-    let words = bytes.split(|&byte| byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());
+    let bytes = fs::read(format!("/proc/{pid}/cmdline"))
+        .map_err(TargetError::io(pid, "reading its command line"))?;
+    let words =
+        bytes.split(|&byte| byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());
     let mut words: Vec<String> = words.collect();
     if words.last().is_some_and(String::is_empty) {
         words.pop();

@@ -5,4 +5,5 @@
 mod rows;
 mod shims;
 
+pub(crate) use rows::Rows;
 pub use shims::shim_steps;

@@ -1,5 +1,7 @@
 //! The rows of `.eh_frame`: where the caller's frame is, address by address.
 
+use std::ops::Range;
+
 use gimli::{
     BaseAddresses, CfaRule, EhFrame, EhFrameHdr, EndianSlice, LittleEndian, ParsedEhFrameHdr,
     Pointer, RegisterRule, UnwindContext, UnwindSection, X86_64,
@@ -22,7 +24,7 @@ type Slice<'data> = EndianSlice<'data, LittleEndian>;
 const WORD: i64 = 8;
 
 /// An object's call frame information.
-pub(super) struct Rows<'data> {
+pub(crate) struct Rows<'data> {
     /// For a binary search. Without it, look-ups go through all of `frames`.
     index: Option<ParsedEhFrameHdr<Slice<'data>>>,
     frames: EhFrame<Slice<'data>>,
@@ -32,7 +34,7 @@ pub(super) struct Rows<'data> {
 
 impl<'data> Rows<'data> {
     /// `None` where the object has no call frame information.
-    pub(super) fn new(elf: &Elf<'data>) -> Option<Self> {
+    pub(crate) fn new(elf: &Elf<'data>) -> Option<Self> {
         Self::indexed(elf).or_else(|| Self::unindexed(elf))
     }
 
@@ -64,6 +66,18 @@ impl<'data> Rows<'data> {
         let frames = EhFrame::new(elf.bytes_from(start)?, LittleEndian);
         let bases = bases.set_eh_frame(start.0);
         Some(Self { index, frames, bases, context: UnwindContext::new() })
+    }
+
+    /// The addresses of the function, or of the part of one, that has the instruction at `address`.
+    pub(crate) fn extent(&self, address: ElfAddr) -> Option<Range<u64>> {
+        let Self { index, frames, bases, .. } = self;
+        let cie = EhFrame::cie_from_offset;
+        let entry = match index.as_ref().and_then(ParsedEhFrameHdr::table) {
+            Some(table) => table.fde_for_address(frames, bases, address.0, cie),
+            None => frames.fde_for_address(bases, address.0, cie),
+        }
+        .ok()?;
+        Some(entry.initial_address()..entry.end_address())
     }
 
     /// How to get from the frame of the instruction at `address` to its caller's. `None` unless it is a

@@ -17,7 +17,9 @@ fn steps_near(object: &[u8], name: &str) -> Vec<(u64, u32, u32)> {
     let start = find_function(object, name).expect("the object defines it").address;
     shim_steps(object)
         .into_iter()
-        .filter_map(|(ElfAddr(at), step)| Some((at.checked_sub(start.0)?, step.cfa_offset, step.keeps_rbp)))
+        .filter_map(|(ElfAddr(at), step)| {
+            Some((at.checked_sub(start.0)?, step.cfa_offset, step.keeps_rbp))
+        })
         .filter(|(at, ..)| *at < 64)
         .collect()
 }
@@ -40,7 +42,10 @@ fn describes_operator_new() {
     }
     let steps = steps_near(&library, "_Znwm");
     assert!(!steps.is_empty());
-    assert!(steps.iter().all(|(_, size, _)| *size % 8 == 0 && (8..=256).contains(size)), "{steps:?}");
+    assert!(
+        steps.iter().all(|(_, size, _)| *size % 8 == 0 && (8..=256).contains(size)),
+        "{steps:?}"
+    );
 }
 
 #[test]

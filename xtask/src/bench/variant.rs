@@ -1,0 +1,194 @@
+//! The ways to run a workload: alone, under memtrace in its modes, under other tools.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use xtask::command::find;
+
+use super::process::Process;
+
+/// Where distributions keep heaptrack's recorder.
+const HEAPTRACK: [&str; 3] = [
+    "/usr/lib/heaptrack/libheaptrack_preload.so",
+    "/usr/lib64/heaptrack/libheaptrack_preload.so",
+    "/usr/lib/x86_64-linux-gnu/heaptrack/libheaptrack_preload.so",
+];
+
+/// How a workload is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Variant {
+    /// By itself.
+    Untraced,
+    /// With memtrace's probes, and programs on them that do nothing.
+    Floor,
+    /// Under memtrace.
+    Memtrace,
+    /// Under the memtrace that `--against` names.
+    Against,
+    /// Under memtrace, as if it probed each function's first instruction.
+    OffsetZero,
+    /// Under heaptrack's recorder. What it would write is thrown away; its analyser doesn't run.
+    Heaptrack,
+    /// Under valgrind's massif.
+    Massif,
+}
+
+impl Variant {
+    /// All, in the table's order.
+    pub(super) const ALL: [Self; 7] = [
+        Self::Untraced,
+        Self::Floor,
+        Self::Memtrace,
+        Self::Against,
+        Self::OffsetZero,
+        Self::Heaptrack,
+        Self::Massif,
+    ];
+
+    /// What the table calls it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Untraced => "untraced",
+            Self::Floor => "empty programs (the floor)",
+            Self::Memtrace => "memtrace",
+            Self::Against => "the other memtrace",
+            Self::OffsetZero => "memtrace at offset 0",
+            Self::Heaptrack => "heaptrack (recorder only)",
+            Self::Massif => "valgrind massif",
+        }
+    }
+}
+
+/// The programs that the variants need.
+pub(super) struct Tools {
+    memtrace: PathBuf,
+    against: Option<PathBuf>,
+    heaptrack: Option<PathBuf>,
+    valgrind: Option<PathBuf>,
+    /// A folder per variant, each with a copy of the C library.
+    libraries: PathBuf,
+}
+
+impl Tools {
+    /// Looks for them.
+    pub(super) fn find(memtrace: PathBuf, against: Option<PathBuf>, folder: &Path) -> Result<Self> {
+        let heaptrack = HEAPTRACK.map(PathBuf::from).into_iter().find(|file| file.is_file());
+        let valgrind = find("valgrind");
+        for (tool, there) in [("heaptrack", heaptrack.is_some()), ("valgrind", valgrind.is_some())]
+        {
+            if !there {
+                println!("bench: {tool} is not installed, so it is not compared with");
+            }
+        }
+        let libraries = folder.join("lib");
+        copy_libraries(&libraries)?;
+        Ok(Self { memtrace, against, heaptrack, valgrind, libraries })
+    }
+
+    /// Whether a variant can run here.
+    pub(super) fn have(&self, variant: Variant) -> bool {
+        match variant {
+            Variant::Against => self.against.is_some(),
+            Variant::Heaptrack => self.heaptrack.is_some(),
+            Variant::Massif => self.valgrind.is_some(),
+            _ => true,
+        }
+    }
+
+    /// Starts a program in one way. It waits for its work when this returns, and its tracer is ready.
+    pub(super) fn start(
+        &self,
+        variant: Variant,
+        program: &Path,
+        arguments: &[&str],
+    ) -> Result<Running> {
+        let mut command = match (variant, &self.valgrind) {
+            (Variant::Massif, Some(valgrind)) => {
+                let mut command = Command::new(valgrind);
+                command.args(["-q", "--tool=massif", "--massif-out-file=/dev/null"]).arg(program);
+                command
+            }
+            _ => Command::new(program),
+        };
+        command.args(arguments);
+        command.env("LD_LIBRARY_PATH", self.libraries.join(format!("{variant:?}")));
+        if let (Variant::Heaptrack, Some(heaptrack)) = (variant, &self.heaptrack) {
+            command.env("LD_PRELOAD", heaptrack).env("DUMP_HEAPTRACK_OUTPUT", "/dev/null");
+        }
+        let process = Process::start(command)?;
+        let tracer = match variant {
+            Variant::Floor => Some(attach(&self.memtrace, &process, &["--bench", "floor"])?),
+            Variant::Memtrace => Some(attach(&self.memtrace, &process, &[])?),
+            Variant::OffsetZero => {
+                Some(attach(&self.memtrace, &process, &["--bench", "offset-zero"])?)
+            }
+            Variant::Against => {
+                self.against.as_ref().map(|other| attach(other, &process, &[])).transpose()?
+            }
+            Variant::Untraced | Variant::Heaptrack | Variant::Massif => None,
+        };
+        Ok(Running { process, tracer })
+    }
+}
+
+/// A program and who watches it.
+pub(super) struct Running {
+    pub(super) process: Process,
+    tracer: Option<Child>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // The tracer ends with its target, and takes a while to remove its probes: two variants at
+        // once would disturb each other.
+        self.process.stop();
+        if let Some(tracer) = &mut self.tracer {
+            let _ = tracer.wait();
+        }
+    }
+}
+
+fn attach(memtrace: &Path, process: &Process, extra: &[&str]) -> Result<Child> {
+    let mut tracer = Command::new(memtrace)
+        .args(["--pid", &process.id().to_string(), "--interval", "1day", "--output", "/dev/null"])
+        .arg("--force")
+        .args(extra)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start {}", memtrace.display()))?;
+    let stderr = tracer.stderr.take().context("memtrace has no standard error")?;
+    let mut lines = BufReader::new(stderr).lines();
+    let mut said = String::new();
+    for line in lines.by_ref() {
+        let line = line?;
+        if line.contains("attached to") {
+            // What it says from here on is nobody's business, but must not fill the pipe.
+            std::thread::spawn(move || lines.count());
+            return Ok(tracer);
+        }
+        said.push_str(&line);
+    }
+    bail!("{} did not attach: {said}", memtrace.display())
+}
+
+/// Gives each variant a C library of its own. Probes belong to a file, so those of one variant, or of
+/// whoever else traces on this machine, would otherwise make each other's hits dearer.
+fn copy_libraries(folder: &Path) -> Result<()> {
+    let maps = fs::read_to_string("/proc/self/maps")?;
+    let mapped = maps.lines().filter_map(|line| line.find('/').map(|at| Path::new(&line[at..])));
+    let is_libc = |path: &&Path| path.file_name() == Some(OsStr::new("libc.so.6"));
+    let Some(libc) = mapped.into_iter().find(is_libc) else { return Ok(()) };
+    for variant in Variant::ALL {
+        let folder = folder.join(format!("{variant:?}"));
+        fs::create_dir_all(&folder)?;
+        let copy = folder.join("libc.so.6");
+        fs::copy(libc, &copy).with_context(|| format!("cannot write {}", copy.display()))?;
+    }
+    Ok(())
+}
