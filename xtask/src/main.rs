@@ -10,8 +10,10 @@ mod apt;
 mod bench;
 mod ci;
 mod demo;
+mod need;
 mod setup;
 mod test;
+mod vm_test;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Builds, checks and shows memtrace")]
@@ -31,6 +33,12 @@ enum Task {
         /// Passed on to `cargo test --workspace`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARG")]
         cargo_arguments: Vec<String>,
+    },
+    /// Trace planted leaks on other kernels, in virtual machines (minutes each)
+    VmTest {
+        /// Only on this kernel
+        #[arg(long = "kernel", value_name = "VERSION", value_parser = vm_test::versions())]
+        kernel: Option<String>,
     },
     /// Trace a small server with a planted leak; needs root
     Demo,
@@ -58,6 +66,7 @@ fn run(task: &Task) -> Result<()> {
             Ok(())
         }
         Task::Test { cargo_arguments } => test::run_all(cargo_arguments),
+        Task::VmTest { kernel } => vm_test::run_all(kernel.as_deref()),
         Task::Demo => demo::show(),
         Task::Bench(options) => bench::show(options),
         Task::Ci => ci::run_all(),

@@ -1,28 +1,12 @@
 //! `cargo xtask test`: everything built, what the tests need installed, every test run.
 
-use std::{env, path::Path};
+use std::env;
 
 use anyhow::{Result, bail};
-use xtask::command::{cargo, find, is_root, line, run};
+use xtask::command::{cargo, is_root, line, run};
 
-use crate::{apt, setup};
-
-/// A program that tests run or a library that they load, and the Debian package that has it.
-struct Need {
-    program: &'static str,
-    package: &'static str,
-    /// For the reader of this table, and for whoever is asked to install it.
-    why: &'static str,
-}
-
-/// A library that tests preload and link, and the Debian package that has it.
-const fn library(file: &'static str, package: &'static str, why: &'static str) -> Need {
-    Need { program: file, package, why }
-}
-
-const fn need(program: &'static str, package: &'static str, why: &'static str) -> Need {
-    Need { program, package, why }
-}
+use crate::need::{Need, install_missing, library, need};
+use crate::setup;
 
 const NEEDS: [Need; 11] = [
     need("gcc", "gcc", "oracle programs in C"),
@@ -38,14 +22,6 @@ const NEEDS: [Need; 11] = [
     need("sqlite3", "sqlite3", "a real program with its own allocator layer"),
 ];
 
-impl Need {
-    fn is_there(&self) -> bool {
-        let libraries = ["/usr/lib/x86_64-linux-gnu", "/usr/lib64"];
-        find(self.program).is_some()
-            || libraries.iter().any(|folder| Path::new(folder).join(self.program).exists())
-    }
-}
-
 /// Runs the command; `arguments` go on to `cargo test`.
 pub(crate) fn run_all(arguments: &[String]) -> Result<()> {
     if !is_root() {
@@ -56,7 +32,7 @@ pub(crate) fn run_all(arguments: &[String]) -> Result<()> {
         );
     }
     setup::ensure()?;
-    install_missing()?;
+    install_missing("test", &NEEDS)?;
     // `cargo test` alone does not build the binary that another package's tests start.
     run(cargo().args(["build", "--workspace"]))?;
     let mut test = cargo();
@@ -67,20 +43,4 @@ pub(crate) fn run_all(arguments: &[String]) -> Result<()> {
     }
     println!("running `{}`", line(&test));
     run(&mut test)
-}
-
-fn install_missing() -> Result<()> {
-    let missing: Vec<_> = NEEDS.iter().filter(|need| !need.is_there()).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    for need in &missing {
-        println!("test: {} is missing: {}", need.program, need.why);
-    }
-    let packages: Vec<_> = missing.iter().map(|need| need.package.to_owned()).collect();
-    if !apt::usable() {
-        bail!("install what is missing; on Debian: {}", apt::command_line(&packages));
-    }
-    println!("test: installing {}", packages.join(" "));
-    apt::install(&packages)
 }

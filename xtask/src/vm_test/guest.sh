@@ -1,0 +1,73 @@
+#!/bin/sh
+# The first and only process of the virtual machine: traces each program of /programs twice, under `exec` and
+# attached, and sends what came of it to the second serial line. The host judges.
+#
+# What the host reads: `@@ PROGRAM MODE STATUS`, then the report's one line, then what memtrace said, each of its lines
+# after `| `; at the end `@@ end`. Other than that, nothing. $ITERATIONS comes with the kernel's command line.
+
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mount -t tracefs trace /sys/kernel/tracing
+mount -t tmpfs tmp /tmp
+stty -F /dev/ttyS1 raw -echo
+exec 4>/dev/ttyS1
+
+# As `result PROGRAM MODE STATUS`.
+result() {
+    echo "@@ $*" >&4
+    cat /tmp/report >&4
+    echo >&4
+    sed 's/^/| /' /tmp/said >&4
+    echo "vm-test: $1 $2: status $3 after $(cut -d. -f1 /proc/uptime) s"
+}
+
+# Waits for a text in a file, in steps of a tenth of a second. The whole machine has a time limit.
+await() {
+    until grep -q "$1" "$2"; do
+        sleep 0.1
+    done
+}
+
+under_exec() {
+    memtrace exec -vv --mark-fn mark_iteration --format json -o /tmp/report --force \
+        -- "/programs/$1" $ITERATIONS >/tmp/output 2>/tmp/said </dev/null
+    result "$1" exec $?
+}
+
+attached() {
+    rm -f /tmp/input
+    mkfifo /tmp/input
+    : >/tmp/output
+    "/programs/$1" $ITERATIONS wait </tmp/input >/tmp/output &
+    target=$!
+    exec 5>/tmp/input
+    await ready /tmp/output
+    : >/tmp/said
+    memtrace -vv --pid $target --mark-fn mark_iteration --format json -o /tmp/report --force \
+        2>/tmp/said </dev/null 5>&- &
+    tracer=$!
+    # It may end without ever being attached: the program runs to its end all the same.
+    until grep -q 'attached to' /tmp/said || ! kill -0 $tracer 2>/dev/null; do
+        sleep 0.1
+    done
+    for _ in $(seq $ITERATIONS); do
+        echo >&5
+    done
+    await done /tmp/output
+    exec 5>&-
+    wait $tracer
+    result "$1" pid $?
+}
+
+for program in /programs/*; do
+    : >/tmp/report
+    under_exec "${program##*/}"
+    : >/tmp/report
+    attached "${program##*/}"
+done
+echo "@@ end" >&4
+exec 4>&-
+sleep 1 # the line's last bytes are still on their way
+poweroff -f

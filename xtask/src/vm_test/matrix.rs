@@ -1,0 +1,94 @@
+//! The command: each kernel in turn, every program in both modes.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use xtask::workspace_root;
+
+use super::image;
+use super::kernels::{KERNELS, Kernel};
+use super::machine::{Run, boot};
+use super::programs::PROGRAMS;
+use super::results::{Outcome, parse, verified};
+use super::verdict::{ITERATIONS, MODES, check};
+use crate::need::{Need, install_missing, need};
+use crate::setup;
+
+const NEEDS: [Need; 3] = [
+    need("qemu-system-x86_64", "qemu-system-x86", "the machine that the kernels run on"),
+    need("gcc", "gcc", "programs with a known leak in C"),
+    need("g++", "g++", "programs with a known leak in C++"),
+];
+
+/// Runs the command; with `only`, on that kernel.
+pub(crate) fn run_all(only: Option<&str>) -> Result<()> {
+    setup::ensure()?;
+    install_missing("vm-test", &NEEDS)?;
+    let folder = workspace_root().join("target/vm");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let image = image::build(&folder)?;
+    let kernels = KERNELS.iter().filter(|kernel| only.is_none_or(|only| only == kernel.version));
+    let mut failed = Vec::new();
+    for kernel in kernels {
+        println!("vm-test: Linux {} ({})", kernel.version, kernel.why);
+        if let Err(error) = try_kernel(kernel, &image, &folder) {
+            println!("  {error:#}");
+            failed.push(kernel.version);
+        }
+    }
+    if failed.is_empty() {
+        return Ok(());
+    }
+    bail!("vm-test failed on Linux {}", failed.join(" and "))
+}
+
+fn try_kernel(kernel: &Kernel, image: &Path, folder: &Path) -> Result<()> {
+    let vmlinuz = kernel.image(folder)?;
+    let run = boot(&vmlinuz, image, &format!("ITERATIONS={ITERATIONS}"), folder)?;
+    let name = vmlinuz.file_name().unwrap_or_default().to_string_lossy();
+    let wrong = judge(&run)?;
+    if wrong > 0 {
+        bail!("{name}: {wrong} of {} runs are wrong; the console:\n{}", runs(), run.console);
+    }
+    println!("  {name}: {} runs, all exact, in {} s", runs(), run.took.as_secs());
+    Ok(())
+}
+
+/// Prints what came of each run, and gives how many are not as they must be.
+fn judge(run: &Run) -> Result<usize> {
+    let Some(outcomes) = parse(&run.results) else {
+        bail!("the machine ended before its last run; the console:\n{}", run.console);
+    };
+    let mut wrong = 0;
+    for program in &PROGRAMS {
+        for mode in MODES {
+            let outcome = outcomes.iter().find(|o| o.program == program.name && o.mode == mode);
+            let result =
+                outcome.context("it did not run").and_then(|outcome| check(outcome, program));
+            let Err(error) = result else { continue };
+            wrong += 1;
+            println!("  {} {mode}: {error:#}", program.name);
+            for said in outcome.into_iter().flat_map(|outcome| &outcome.said) {
+                println!("    {said}");
+            }
+        }
+    }
+    if let Some(outcome) = outcomes.first() {
+        print_verified(outcome);
+    }
+    Ok(wrong)
+}
+
+fn print_verified(outcome: &Outcome) {
+    let counts: Vec<_> =
+        verified(outcome).iter().map(|(name, count)| format!("{name} {count}")).collect();
+    if !counts.is_empty() {
+        println!("  instructions that the verifier went through: {}", counts.join(", "));
+    }
+}
+
+/// How many runs a machine has.
+const fn runs() -> usize {
+    PROGRAMS.len() * MODES.len()
+}
