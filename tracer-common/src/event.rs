@@ -14,6 +14,11 @@ pub enum EventKind {
     Exec = 3,
     /// The dynamic linker changed the list of loaded objects; a bare [`EventHeader`].
     Objects = 4,
+    /// The main thread ended; a bare [`EventHeader`]. The kernel fires probes for the address space of the task
+    /// that they were set for: if others go on, they are not seen any more.
+    MainExit = 5,
+    /// Another thread replaced the image, and took the main one's place; a bare [`EventHeader`]. As above.
+    ThreadExec = 6,
 }
 
 impl EventKind {
@@ -24,6 +29,8 @@ impl EventKind {
             2 => Self::Mark,
             3 => Self::Exec,
             4 => Self::Objects,
+            5 => Self::MainExit,
+            6 => Self::ThreadExec,
             _ => return None,
         })
     }

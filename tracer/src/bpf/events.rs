@@ -13,6 +13,10 @@ pub enum Event {
     Exec,
     /// The target's list of loaded objects changed.
     Objects,
+    /// The main thread ended, for which the probes were set.
+    MainExit,
+    /// Another thread took its place by an `execve`.
+    ThreadExec,
     /// Bytes that make no sense to us; counted, not guessed at.
     Malformed,
 }
@@ -40,6 +44,8 @@ impl Event {
             EventKind::Mark => Self::Mark,
             EventKind::Exec => Self::Exec,
             EventKind::Objects => Self::Objects,
+            EventKind::MainExit => Self::MainExit,
+            EventKind::ThreadExec => Self::ThreadExec,
             EventKind::Stack => {
                 let stack = StackId(u64_at(record, size_of::<EventHeader>())?);
                 let len = u32_at(record, size_of::<EventHeader>() + size_of::<StackId>())? as usize;

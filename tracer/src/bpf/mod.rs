@@ -14,4 +14,4 @@ pub use attach::ProbedFile;
 pub use drain::{FinishedEpoch, LiveEntry};
 pub use error::BpfError;
 pub use events::{Event, NewStack};
-pub use kernel::{Kernel, KernelSettings, UserMark};
+pub use kernel::{InFlight, Kernel, KernelSettings, UserMark};
