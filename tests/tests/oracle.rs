@@ -16,7 +16,7 @@ fn apart() -> Result<()> {
     if cannot_trace(&["cc"]) {
         return Ok(());
     }
-    let seeds = if in_full() { 10_000 } else { 1000 };
+    let seeds = if in_full() { 9000 } else { 1000 };
     let program = Program::compile("random.c", &FLAGS)?;
     let library = Program::compile("oracle.c", &["-O1", "-fno-builtin", "-shared", "-fPIC"])?;
     let folder = tempfile::tempdir()?;
