@@ -39,7 +39,7 @@ fn apart() -> Result<()> {
     compare(&Document::read(&report)?, &Book::read(&file)?, seeds)
 }
 
-/// At the same time, with three threads that free each other's blocks. The counting functions are the
+/// At the same time, with eight threads that free each other's blocks. The counting functions are the
 /// outermost ones here, and pass on to those of libc: each call is counted once all the same.
 #[test]
 fn together() -> Result<()> {
