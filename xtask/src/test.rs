@@ -19,13 +19,16 @@ const fn need(program: &'static str, package: &'static str, why: &'static str) -
     Need { program, package, why }
 }
 
-const NEEDS: [Need; 7] = [
+const NEEDS: [Need; 10] = [
     need("gcc", "gcc", "oracle programs in C"),
     need("g++", "g++", "oracle programs in C++"),
     need("musl-gcc", "musl-tools", "the other C library"),
     need("python3", "python3", "an interpreter whose allocations have Python lines"),
     need("git", "git", "a real program that ends by itself"),
     need("nginx", "nginx", "a real server, several processes"),
+    need("heaptrack", "heaptrack", "another tracer, to compare with"),
+    need("redis-server", "redis-server", "a server on jemalloc that tells how much memory it uses"),
+    need("bpftool", "bpftool", "lists eBPF programs and maps, of which none may stay behind"),
     need("sqlite3", "sqlite3", "a real program with its own allocator layer"),
 ];
 
