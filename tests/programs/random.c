@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SLOTS = 64, THREADS = 3, BIG = 300000 };
+enum { SLOTS = 64, THREADS = 8, BIG = 300000 };
 
 struct worker {
     uint64_t state, sum;

@@ -50,7 +50,11 @@ static void *allocate(uint64_t kind, size_t size, struct counts *counts) {
     case 3:
         if (posix_memalign(&block, 128, size) != 0) block = NULL;
         break;
+#ifdef WITHOUT_MEMALIGN // heaptrack doesn't see it
+    case 4: block = malloc(size); break;
+#else
     case 4: block = memalign(32, size); break;
+#endif
     case 5: block = reallocarray(NULL, size, 1); break;
     case 6: block = realloc(NULL, size); break;
     default: block = valloc(size); break;

@@ -16,7 +16,7 @@ fn apart() -> Result<()> {
     if cannot_trace(&["cc"]) {
         return Ok(());
     }
-    let seeds = if in_full() { 10_000 } else { 1000 };
+    let seeds = if in_full() { 9000 } else { 1000 };
     let program = Program::compile("random.c", &FLAGS)?;
     let library = Program::compile("oracle.c", &["-O1", "-fno-builtin", "-shared", "-fPIC"])?;
     let folder = tempfile::tempdir()?;
@@ -39,7 +39,7 @@ fn apart() -> Result<()> {
     compare(&Document::read(&report)?, &Book::read(&file)?, seeds)
 }
 
-/// At the same time, with three threads that free each other's blocks. The counting functions are the
+/// At the same time, with eight threads that free each other's blocks. The counting functions are the
 /// outermost ones here, and pass on to those of libc: each call is counted once all the same.
 #[test]
 fn together() -> Result<()> {

@@ -16,6 +16,11 @@ pub enum EventKind {
     Objects = 4,
     /// The target changed its mappings; a [`crate::MapEvent`].
     Mapping = 5,
+    /// The main thread ended; a bare [`EventHeader`]. The kernel fires probes for the address space of the task
+    /// that they were set for: if others go on, they are not seen any more.
+    MainExit = 6,
+    /// Another thread replaced the image, and took the main one's place; a bare [`EventHeader`]. As above.
+    ThreadExec = 7,
 }
 
 impl EventKind {
@@ -27,6 +32,8 @@ impl EventKind {
             3 => Self::Exec,
             4 => Self::Objects,
             5 => Self::Mapping,
+            6 => Self::MainExit,
+            7 => Self::ThreadExec,
             _ => return None,
         })
     }

@@ -20,6 +20,10 @@ pub const MAX_ALLOCATORS: u32 = 8;
 /// counted. At 1 000 marks a second that is one second of a controller that doesn't get to run.
 pub const MAX_EPOCHS: u32 = 1024;
 
+/// Calls that one allocation call may make itself. What looks like more is no part of it: it was left by a
+/// `longjmp` out of a signal handler, and where its return address lay nobody has written since.
+pub const MAX_NESTED: u32 = 256;
+
 /// Threads of the target that may be inside an allocation call, or have been.
 pub const MAX_THREADS: u32 = 32_768;
 

@@ -18,6 +18,8 @@ pub enum TallyKind {
     AllocInflightFull,
     /// Lost: the return was not seen, and the thread went on (a longjmp out of a signal handler).
     AllocMissedReturn,
+    /// Lost with such a call: taken for a part of it, perhaps wrongly. Not in [`Self::AllocCalls`].
+    AllocNested,
     /// Calls whose thread ended inside of them. No block reached the program.
     AllocUnfinished,
     /// Lost: the result could not be read from the target.
@@ -30,6 +32,8 @@ pub enum TallyKind {
     FreeInternal,
     /// Frees of an address that is not in the live set: from before the trace, or lost, or filtered.
     FreeUnknown,
+    /// As [`Self::AllocNested`]. Not in [`Self::FreeCalls`].
+    FreeNested,
     /// A block whose address was handed out again: its free was missed.
     FreeMissed,
     /// Recorded on the unknown stack: no room for the stack's row.
@@ -53,7 +57,7 @@ pub struct Tally {
 
 impl Tally {
     /// How many kinds there are.
-    pub const LEN: usize = 16;
+    pub const LEN: usize = 18;
 
     /// The count of one kind.
     pub const fn get(&self, kind: TallyKind) -> u64 {

@@ -44,6 +44,10 @@ pub struct ThreadState {
     pub has_old: u32,
     /// `Reallocate`: the old block's record, kept here until the result is known.
     pub old: LiveBlock,
+    /// Allocation calls that were taken for a part of the one in flight.
+    pub nested_allocs: u32,
+    /// Frees that were.
+    pub nested_frees: u32,
     /// The last block that the thread freed, until it is given one; 0 for none. A `free` that goes on to
     /// another object's by a tail jump frees one block, not two.
     pub last_freed: u64,
@@ -63,7 +67,7 @@ pub struct ThreadState {
 
 const _: () = assert!(
     size_of::<ThreadState>()
-        == 144 + size_of::<StackEvent>() + size_of::<u64>() * (WINDOW_WORDS + 1)
+        == 152 + size_of::<StackEvent>() + size_of::<u64>() * (WINDOW_WORDS + 1)
 );
 
 pod!(ThreadState);

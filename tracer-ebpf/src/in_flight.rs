@@ -12,7 +12,7 @@ use aya_ebpf::{
     maps::{Array, HashMap},
     programs::{ProbeContext, RetProbeContext},
 };
-use tracer_common::{CallKind, LiveKey, TallyKind, ThreadState, limits::MAX_THREADS};
+use tracer_common::{CallKind, LiveKey, TallyKind, ThreadState, limits::{MAX_NESTED, MAX_THREADS}};
 
 use crate::{
     calls::{self, Returned},
@@ -42,11 +42,11 @@ pub fn enter(ctx: &ProbeContext, kind: CallKind, size: u64, argument: u64) {
     // SAFETY: the entry belongs to this thread alone, and is removed by nobody else.
     let thread = unsafe { &mut *thread };
     if thread.sp != 0 {
-        if is_nested(thread.sp, sp) {
+        if thread.nested_allocs < MAX_NESTED && is_nested(thread.sp, sp) {
+            thread.nested_allocs += 1;
             return;
         }
-        tally::count(TallyKind::AllocMissedReturn);
-        record::abandon(thread);
+        missed_return(thread);
     }
     tally::count(TallyKind::AllocCalls);
     operators::drop_up_to(thread, sp);
@@ -55,6 +55,8 @@ pub fn enter(ctx: &ProbeContext, kind: CallKind, size: u64, argument: u64) {
     thread.argument = argument;
     thread.kind = kind as u32;
     thread.has_old = 0;
+    thread.nested_allocs = 0;
+    thread.nested_frees = 0;
     thread.last_freed = 0;
     if kind as u32 == CallKind::Reallocate as u32
         && let Some(now) = epochs::now()
@@ -94,7 +96,11 @@ pub fn free(ctx: &ProbeContext, address: u64) {
         // SAFETY: as in `enter`.
         let thread = unsafe { &mut *thread };
         if thread.sp != 0 && is_nested(thread.sp, calls::entry_sp(ctx)) {
-            return; // `realloc(p, 0)` calls `free`: the reallocation accounts for the block
+            if thread.nested_frees < MAX_NESTED {
+                thread.nested_frees += 1;
+                return; // `realloc(p, 0)` calls `free`: the reallocation accounts for the block
+            }
+            missed_return(thread);
         }
         last = thread.last_freed;
         thread.last_freed = address;
@@ -105,18 +111,36 @@ pub fn free(ctx: &ProbeContext, address: u64) {
     record::freed(ctx, address, last);
 }
 
+/// The call in flight has not returned and never will.
+#[inline(always)]
+fn missed_return(thread: &mut ThreadState) {
+    tally::count(TallyKind::AllocMissedReturn);
+    tally::add(TallyKind::AllocNested, u64::from(thread.nested_allocs));
+    tally::add(TallyKind::FreeNested, u64::from(thread.nested_frees));
+    record::abandon(thread);
+}
+
 /// Whether a call entered at `sp` is part of the one that was entered at `outer`.
 #[inline(always)]
 pub fn is_nested(outer: u64, sp: u64) -> bool {
     if sp > outer {
         return false;
     }
-    let trampoline = control::trampoline();
-    if trampoline == 0 {
-        return true;
-    }
     // SAFETY: reads the target's memory through the helper, which checks the address.
-    matches!(unsafe { bpf_probe_read_user(outer as *const u64) }, Ok(word) if word == trampoline)
+    let Ok(word) = (unsafe { bpf_probe_read_user(outer as *const u64) }) else { return false };
+    match control::trampoline() {
+        0 => may_be_trampoline(word),
+        trampoline => word == trampoline,
+    }
+}
+
+/// Before user space has found the trampoline: it lies at the very start of a page, in the upper half of the
+/// target's addresses. No return address does, and few data.
+#[inline(always)]
+fn may_be_trampoline(word: u64) -> bool {
+    const PAGE: u64 = 4096;
+    const UPPER_HALF: u64 = 1 << 46;
+    word & (PAGE - 1) == 0 && word >= UPPER_HALF
 }
 
 /// The current thread ends, or its image does.

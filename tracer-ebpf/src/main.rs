@@ -197,8 +197,9 @@ fn objects_changed(_ctx: ProbeContext) -> u32 {
 
 /// Attaches to: the tracepoint of that name. Fires for every process; all but the target leave at once.
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
-fn process_exec(_ctx: RawTracePointContext) -> i32 {
-    process::exec();
+fn process_exec(ctx: RawTracePointContext) -> i32 {
+    // Its arguments: the task, the id that it had before, the program.
+    process::exec(ctx.arg::<u32>(1));
     0
 }
 

@@ -10,9 +10,9 @@ use crate::{control, epochs, in_flight, stack};
 
 const SIGSTOP: u32 = 19;
 
-/// The target replaced its image: addresses start anew.
+/// The target replaced its image: addresses start anew. `thread` is the id of the thread that did.
 #[inline(always)]
-pub fn exec() {
+pub fn exec(thread: u32) {
     if !control::active() || !is_target() {
         return;
     }
@@ -21,6 +21,10 @@ pub fn exec() {
     if let Some(now) = epochs::now() {
         now.begin_space();
         notify(EventHeader { kind: EventKind::Exec as u32, space: now.space });
+        if thread != control::target_tgid() {
+            // It took the main thread's place and id, but is another task than the one the probes are for.
+            notify(EventHeader { kind: EventKind::ThreadExec as u32, space: now.space });
+        }
     }
 }
 
@@ -28,6 +32,12 @@ pub fn exec() {
 #[inline(always)]
 pub fn thread_exit() {
     in_flight::forget_thread();
+    let id = bpf_get_current_pid_tgid();
+    if (id as u32 == control::target_tgid() && is_target())
+        && let Some(now) = epochs::now()
+    {
+        notify(EventHeader { kind: EventKind::MainExit as u32, space: now.space });
+    }
 }
 
 /// The dynamic linker loaded or unloaded something.

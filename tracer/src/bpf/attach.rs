@@ -146,18 +146,16 @@ impl Kernel {
         Ok(())
     }
 
-    /// Makes the code of an allocator known, so that its own frees can be told from the program's. One beyond
-    /// [`MAX_ALLOCATORS`] is left out: its own frees then count as frees of unknown blocks.
+    /// Makes the code of the `index`th allocator known, so that its own frees can be told from the program's. One
+    /// beyond [`MAX_ALLOCATORS`] is left out: its own frees then count as frees of unknown blocks.
     ///
     /// # Errors
     ///
     /// Where the map can't be written.
-    pub fn add_allocator(&mut self, start: Addr, end: Addr) -> Result<(), BpfError> {
-        let index = self.allocators;
+    pub fn set_allocator(&mut self, index: u32, start: Addr, end: Addr) -> Result<(), BpfError> {
         if index >= MAX_ALLOCATORS {
             return Ok(());
         }
-        self.allocators += 1;
         let range = CodeRange { start: start.0, end: end.0 };
         self.maps.allocators.set(index, range, 0).map_err(BpfError::map(names::ALLOCATORS))
     }

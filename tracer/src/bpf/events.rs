@@ -15,6 +15,10 @@ pub enum Event {
     Objects,
     /// The target changed its mappings.
     Mapping(MapEvent),
+    /// The main thread ended, for which the probes were set.
+    MainExit,
+    /// Another thread took its place by an `execve`.
+    ThreadExec,
     /// Bytes that make no sense to us; counted, not guessed at.
     Malformed,
 }
@@ -43,6 +47,8 @@ impl Event {
             EventKind::Exec => Self::Exec,
             EventKind::Objects => Self::Objects,
             EventKind::Mapping => Self::Mapping(mapping(record)?),
+            EventKind::MainExit => Self::MainExit,
+            EventKind::ThreadExec => Self::ThreadExec,
             EventKind::Stack => {
                 let stack = StackId(u64_at(record, size_of::<EventHeader>())?);
                 let len = u32_at(record, size_of::<EventHeader>() + size_of::<StackId>())? as usize;

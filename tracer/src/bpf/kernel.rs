@@ -42,6 +42,17 @@ pub enum UserMark {
     End,
 }
 
+/// Calls that were entered and have not returned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InFlight {
+    /// How many.
+    pub calls: u64,
+    /// Allocations that were taken for parts of a call which can't have had so many.
+    pub nested_allocs: u64,
+    /// Frees that were.
+    pub nested_frees: u64,
+}
+
 /// The loaded kernel side. Dropping it takes all probes out of the target.
 ///
 /// That takes about 75 ms a probe, 2 s in all, and more under load: the kernel waits for two grace periods
@@ -53,8 +64,6 @@ pub struct Kernel {
     pub(super) control: Control,
     /// The address space that the last drained epoch ended in.
     pub(super) drained_space: u32,
-    /// How many allocators' code the kernel side knows.
-    pub(super) allocators: u32,
 }
 
 /// Programs on functions of the target.
@@ -128,7 +137,7 @@ impl Kernel {
         }
         let maps = Maps::take(&mut ebpf)?;
         let control = Control::default();
-        Ok(Self { ebpf, maps, control, drained_space: 0, allocators: 0 })
+        Ok(Self { ebpf, maps, control, drained_space: 0 })
     }
 
     /// Starts to listen to the ends of threads and to `execve`. Probes may follow.
@@ -213,13 +222,20 @@ impl Kernel {
     /// # Errors
     ///
     /// Where the map can't be read.
-    pub fn calls_in_flight(&self) -> Result<u64, BpfError> {
-        let mut calls = 0;
+    pub fn calls_in_flight(&self) -> Result<InFlight, BpfError> {
+        // A call may well be in the middle of a few others of its own; of more it can't be.
+        const PLAUSIBLE: u32 = 16;
+        let stale = |nested: u32| if nested > PLAUSIBLE { nested.into() } else { 0 };
+        let mut sum = InFlight::default();
         for entry in &self.maps.threads {
             let (_, thread) = entry.map_err(BpfError::map(names::THREADS))?;
-            calls += u64::from(thread.sp != 0);
+            if thread.sp != 0 {
+                sum.calls += 1;
+                sum.nested_allocs += stale(thread.nested_allocs);
+                sum.nested_frees += stale(thread.nested_frees);
+            }
         }
-        Ok(calls)
+        Ok(sum)
     }
 
     /// Says where return-probed functions of the target return to.

@@ -17,5 +17,5 @@ pub use drain::{FinishedEpoch, LiveEntry};
 pub use error::BpfError;
 pub use events::{Event, NewStack};
 pub use group::TargetGroup;
-pub use kernel::{Kernel, KernelSettings, UserMark};
+pub use kernel::{InFlight, Kernel, KernelSettings, UserMark};
 pub use memory::{MapMemory, locked_by_maps, map_memory};

@@ -112,6 +112,7 @@ pub struct LedgerEntry<'a> {
     pub frees: SideEntry<'a>,
     pub unattributed: &'a BTreeMap<&'static str, u64>,
     pub marks_merged: u64,
+    pub interruptions: u64,
 }
 
 impl<'a> From<&'a EventLedger> for LedgerEntry<'a> {
@@ -122,6 +123,7 @@ impl<'a> From<&'a EventLedger> for LedgerEntry<'a> {
             frees: SideEntry::from(&events.frees),
             unattributed: &events.unattributed,
             marks_merged: events.marks_merged,
+            interruptions: events.interruptions,
         }
     }
 }

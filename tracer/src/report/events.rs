@@ -54,6 +54,8 @@ pub struct EventLedger {
     pub unattributed: BTreeMap<&'static str, u64>,
     /// Marks that did not start an iteration of their own.
     pub marks_merged: u64,
+    /// How often the probes stopped firing, and nothing was seen until they were set again.
+    pub interruptions: u64,
     /// Whether blocks may exist that the trace did not see being born: it attached to a running process, or
     /// recording was off for a while. Then frees of unknown blocks are expected.
     pub blocks_from_before: bool,
@@ -72,6 +74,7 @@ impl EventLedger {
             && self.frees.lost() == self.expected_unknown_frees()
             && self.unattributed.values().all(|count| *count == 0)
             && self.marks_merged == 0
+            && self.interruptions == 0
     }
 
     /// Frees of unknown blocks that are no loss: those of blocks from before, or of filtered ones.
@@ -131,5 +134,6 @@ mod tests {
         let stackless = BTreeMap::from([("stack_full", 1), ("stack_error", 0)]);
         assert!(!EventLedger { unattributed: stackless, ..ledger() }.complete());
         assert!(!EventLedger { marks_merged: 1, ..ledger() }.complete());
+        assert!(!EventLedger { interruptions: 1, ..ledger() }.complete());
     }
 }

@@ -63,6 +63,12 @@ fn losses(events: &EventLedger) -> Vec<String> {
             events.marks_merged
         ));
     }
+    if events.interruptions > 0 {
+        losses.push(format!(
+            "nothing was seen for a moment, {} times: the main thread ended or was replaced, and the probes had to be set again",
+            events.interruptions
+        ));
+    }
     unbalanced(&mut losses, "allocations", &events.allocs);
     unbalanced(&mut losses, "frees", &events.frees);
     losses
@@ -152,6 +158,7 @@ mod tests {
             },
             unattributed: BTreeMap::from([("stack_full", 8)]),
             marks_merged: 2,
+            interruptions: 1,
             blocks_from_before: false,
         };
         assert_eq!(
@@ -162,6 +169,8 @@ mod tests {
              frees lost: 5 (the block was not known); \
              events on the unknown stack: 8 (no room for the stack); \
              marks that came too fast to start an iteration: 2; \
+             nothing was seen for a moment, 1 times: the main thread ended or was replaced, and the \
+             probes had to be set again; \
              the ledger does not close: allocations not accounted for: 2; \
              the ledger does not close: frees too many: 6"
         );

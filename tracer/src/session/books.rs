@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use tracer_common::{Space, StackId, Tally, TallyKind};
+use tracer_common::{Space, StackId, TallyKind};
 
 use super::{SessionError, recorder::Recorder};
 use crate::{
@@ -26,32 +26,32 @@ pub(super) fn events(recorder: &Recorder, attached: bool) -> Result<EventLedger,
         freed += stack.counts().free_blocks;
     }
     let missed_frees = tally.get(TallyKind::FreeMissed);
+    let nested_allocs = tally.get(TallyKind::AllocNested) + in_flight.nested_allocs;
+    let nested_frees = tally.get(TallyKind::FreeNested) + in_flight.nested_frees;
     Ok(EventLedger {
         allocs: Side {
-            seen: tally.get(TallyKind::AllocCalls),
+            seen: tally.get(TallyKind::AllocCalls) + nested_allocs,
             recorded: allocated,
             failed: tally.get(TallyKind::AllocFailed),
             filtered: tally.get(TallyKind::AllocFiltered),
-            pending: in_flight + tally.get(TallyKind::AllocUnfinished),
-            lost: counts(
-                &tally,
-                &[
-                    ("live_full", TallyKind::AllocLiveFull),
-                    ("inflight_full", TallyKind::AllocInflightFull),
-                    ("missed_return", TallyKind::AllocMissedReturn),
-                    ("read_fault", TallyKind::AllocReadFault),
-                ],
-            ),
+            pending: in_flight.calls + tally.get(TallyKind::AllocUnfinished),
+            lost: BTreeMap::from([
+                ("live_full", tally.get(TallyKind::AllocLiveFull)),
+                ("inflight_full", tally.get(TallyKind::AllocInflightFull)),
+                ("missed_return", tally.get(TallyKind::AllocMissedReturn) + nested_allocs),
+                ("read_fault", tally.get(TallyKind::AllocReadFault)),
+            ]),
         },
         frees: Side {
             // A free that was missed happened all the same; its block was written off when its address came
             // back.
-            seen: tally.get(TallyKind::FreeCalls) + missed_frees,
+            seen: tally.get(TallyKind::FreeCalls) + missed_frees + nested_frees,
             recorded: freed.saturating_sub(missed_frees),
-            lost: counts(
-                &tally,
-                &[("unknown_free", TallyKind::FreeUnknown), ("missed_free", TallyKind::FreeMissed)],
-            ),
+            lost: BTreeMap::from([
+                ("unknown_free", tally.get(TallyKind::FreeUnknown)),
+                ("missed_free", missed_frees),
+                ("missed_return", nested_frees),
+            ]),
             ..Side::default()
         },
         unattributed: BTreeMap::from([
@@ -61,6 +61,7 @@ pub(super) fn events(recorder: &Recorder, attached: bool) -> Result<EventLedger,
             ("malformed_event", recorder.malformed_events),
         ]),
         marks_merged: state.marks_merged,
+        interruptions: recorder.interruptions,
         blocks_from_before: attached,
     })
 }
@@ -110,8 +111,4 @@ fn blocks_without_stack(recorder: &Recorder) -> u64 {
         .filter(|stack| !recorder.stacks.contains_key(&stack.key()))
         .map(|stack| stack.counts().alloc_blocks)
         .sum()
-}
-
-fn counts(tally: &Tally, reasons: &[(&'static str, TallyKind)]) -> BTreeMap<&'static str, u64> {
-    reasons.iter().map(|&(reason, kind)| (reason, tally.get(kind))).collect()
 }

@@ -1,6 +1,12 @@
 //! Sets probes on whatever allocates in the target: at the attach, and again whenever it maps more code.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
+
+use tracer_common::ShimStep;
 
 use super::SessionError;
 use crate::{
@@ -8,7 +14,7 @@ use crate::{
     cli::{BenchMode, MarkFunction, TraceConfig},
     sites::{self, Allocator, FindError, FunctionSites, Role},
     target::{Module, ModuleId, Modules, read_object},
-    units::{FileOffset, Pid},
+    units::{Addr, ElfAddr, FileOffset, Pid},
     unwind,
 };
 
@@ -18,6 +24,8 @@ const LINKER_HOOK: &str = "_dl_debug_state";
 /// Knows which objects are probed already.
 #[derive(Debug)]
 pub(super) struct Prober {
+    /// The process, or that thread of it through which its address space is reached: the main one, as long as
+    /// it lives.
     pid: Pid,
     mark: Option<MarkFunction>,
     bench: Option<BenchMode>,
@@ -28,6 +36,17 @@ pub(super) struct Prober {
     mappings: usize,
     allocators: Vec<String>,
     is_go: bool,
+    /// What the kernel side knows by address, which another image has elsewhere.
+    placed: BTreeMap<ModuleId, Placed>,
+}
+
+/// What of an object the kernel side has to know by its address in the target.
+#[derive(Debug, Default)]
+struct Placed {
+    code: Option<(FileOffset, FileOffset)>,
+    shims: Vec<(ElfAddr, ShimStep)>,
+    /// Where the object was when the kernel side was told; `None` before.
+    at: Option<Addr>,
 }
 
 impl Prober {
@@ -42,6 +61,7 @@ impl Prober {
             mappings: 0,
             allocators: Vec::new(),
             is_go: false,
+            placed: BTreeMap::new(),
         }
     }
 
@@ -61,10 +81,32 @@ impl Prober {
         modules: &mut Modules,
     ) -> Result<(), SessionError> {
         for module in modules.refresh(self.pid)? {
-            self.probe(kernel, modules, &module)?;
+            self.probe(kernel, &module)?;
         }
+        self.place(kernel, modules)?;
         if let Some(address) = modules.trampoline() {
             kernel.set_trampoline(address)?;
+        }
+        Ok(())
+    }
+
+    /// Sets all probes again, through another thread: those that are set for a task which has ended do not
+    /// fire any more.
+    ///
+    /// # Errors
+    ///
+    /// As [`Prober::refresh`].
+    pub(super) fn move_to(
+        &mut self,
+        thread: Pid,
+        kernel: &mut Kernel,
+        modules: &mut Modules,
+    ) -> Result<(), SessionError> {
+        self.pid = thread;
+        let known = modules.all().to_vec();
+        self.refresh(kernel, modules)?;
+        for module in known {
+            self.probe(kernel, &module)?;
         }
         Ok(())
     }
@@ -114,12 +156,7 @@ impl Prober {
         format!("{} functions in {allocators}, {} for mappings", self.functions, self.mappings)
     }
 
-    fn probe(
-        &mut self,
-        kernel: &mut Kernel,
-        modules: &Modules,
-        module: &Arc<Module>,
-    ) -> Result<(), SessionError> {
+    fn probe(&mut self, kernel: &mut Kernel, module: &Arc<Module>) -> Result<(), SessionError> {
         let Some(file) = module.file.as_deref() else { return Ok(()) };
         let Ok(object) = read_object(file) else {
             tracing::warn!("{}: can't be read, so it is not probed", module.path.display());
@@ -131,20 +168,42 @@ impl Prober {
         if let Ok(hook) = &hook {
             kernel.attach_linker(probed, hook.site.offset, LINKER_HOOK)?;
         }
-        self.probe_allocator(kernel, modules, module.id, probed, &object)?;
+        self.probe_allocator(kernel, module.id, probed, &object)?;
         self.probe_mappings(kernel, probed, &object)?;
         self.probe_mark(kernel, probed, module, &object)?;
-        let shims = unwind::shim_steps(&object).into_iter();
-        kernel.add_shims(shims.filter_map(|(address, step)| {
-            modules.address_of(module.id, address).map(|address| (address, step))
-        }))?;
+        self.placed.entry(module.id).or_default().shims = unwind::shim_steps(&object).into_iter().collect();
+        Ok(())
+    }
+
+    /// Tells the kernel side of what it knows by address, where that is new or has changed.
+    fn place(&mut self, kernel: &mut Kernel, modules: &Modules) -> Result<(), SessionError> {
+        let mut allocators = 0;
+        for (&module, placed) in &mut self.placed {
+            let index = allocators;
+            allocators += u32::from(placed.code.is_some());
+            let code = placed.code.and_then(|(first, last)| {
+                modules.address_of_offset(module, first).zip(modules.address_of_offset(module, last))
+            });
+            let shims = placed.shims.iter().filter_map(|&(address, step)| {
+                modules.address_of(module, address).map(|address| (address, step))
+            });
+            let shims: Vec<_> = shims.collect();
+            let at = code.map(|(start, _)| start).or(shims.first().map(|&(address, _)| address));
+            if at.is_none() || at == placed.at {
+                continue;
+            }
+            placed.at = at;
+            if let Some((start, end)) = code {
+                kernel.set_allocator(index, start, end)?;
+            }
+            kernel.add_shims(shims)?;
+        }
         Ok(())
     }
 
     fn probe_allocator(
         &mut self,
         kernel: &mut Kernel,
-        modules: &Modules,
         module: ModuleId,
         probed: ProbedFile<'_>,
         object: &[u8],
@@ -163,12 +222,7 @@ impl Prober {
         if !allocator.exits.is_empty() {
             tracing::debug!("probing {} ends of operator new", allocator.exits.len());
         }
-        if let Some((first, last)) = own_code(&allocator)
-            && let Some(start) = modules.address_of_offset(module, first)
-            && let Some(end) = modules.address_of_offset(module, last)
-        {
-            kernel.add_allocator(start, end)?;
-        }
+        self.placed.entry(module).or_default().code = own_code(&allocator);
         for note in &allocator.notes {
             tracing::warn!("{}: {note}", probed.path.display());
         }

@@ -11,19 +11,22 @@ use tracer_common::{Epoch, MapEvent, Space, Trigger, limits::MAX_FRAMES};
 
 use super::{SessionError, prober::Prober};
 use crate::{
-    bpf::{Event, FinishedEpoch, Kernel, NewStack, UserMark},
+    bpf::{BpfError, Event, FinishedEpoch, Kernel, NewStack, UserMark},
     cli::TraceConfig,
     ledger::{
         EpochRecord, Ledger, MarkTrigger, Plan, StackKey,
         mappings::{Change, Mappings, UnknownChange},
     },
     target::{Location, Modules, Process},
-    units::Addr,
+    units::{Addr, Pid},
 };
 
 /// Looking at the mappings again costs the target a lock; an address that nothing explains must not make
 /// us do it for every stack.
 const REFRESH_PAUSE: Duration = Duration::from_millis(20);
+
+/// Between the exit of one thread and that of all others, where the process ends as a whole.
+const ENDING: Duration = Duration::from_millis(2);
 
 /// How often to look for the page that appears with the first probe that is hit.
 const TRAMPOLINE_PAUSE: Duration = Duration::from_millis(100);
@@ -44,6 +47,8 @@ pub(super) struct Recorder {
     /// Which iteration (from 1) each drained epoch belongs to.
     pub(super) iteration_of: Vec<u32>,
     pub(super) malformed_events: u64,
+    /// How often the probes did not fire until they were set again.
+    pub(super) interruptions: u64,
     pending: Pending,
     finished: VecDeque<FinishedEpoch>,
     iterations: u32,
@@ -110,6 +115,7 @@ impl Recorder {
             stacks: HashMap::new(),
             iteration_of: Vec::new(),
             malformed_events: 0,
+            interruptions: 0,
             pending,
             finished: VecDeque::new(),
             iterations: 0,
@@ -188,6 +194,8 @@ impl Recorder {
                     }
                     refreshed?;
                 }
+                Event::MainExit => self.main_exit()?,
+                Event::ThreadExec => self.follow_thread(self.process.pid())?,
                 Event::Mark => {}
                 Event::Mapping(event) => self.keep_mapping(&event),
                 Event::Malformed => self.malformed_events += 1,
@@ -284,6 +292,32 @@ impl Recorder {
             return location;
         }
         Location::Unmapped(address.0)
+    }
+
+    /// The main thread ended. If the process goes on, so do we.
+    fn main_exit(&mut self) -> Result<(), SessionError> {
+        let thread = self.process.living_thread();
+        if thread.is_some() {
+            // A process that ends as a whole looks for a moment as if one thread went on.
+            std::thread::sleep(ENDING);
+        }
+        match self.process.living_thread() {
+            Some(now) if thread == Some(now) => self.follow_thread(now),
+            _ => Ok(()),
+        }
+    }
+
+    /// The task that the probes were set for is gone: sets them for another.
+    fn follow_thread(&mut self, thread: Pid) -> Result<(), SessionError> {
+        self.interruptions += 1;
+        self.refreshed = Instant::now();
+        match self.prober.move_to(thread, &mut self.kernel, &mut self.modules) {
+            // It ended meanwhile. The loss is in the report already.
+            Err(SessionError::Target(_) | SessionError::Bpf(BpfError::Attach { .. })) => {}
+            other => other?,
+        }
+        tracing::warn!("the main thread ended or was replaced: the probes are set again, what came in between is lost");
+        Ok(())
     }
 
     fn refresh(&mut self) -> Result<(), SessionError> {

@@ -76,6 +76,22 @@ impl Process {
         let _ = pidfd_send_signal(&self.pidfd, Signal::CONT);
     }
 
+    /// A thread of it that goes on: not one that is ending, nor one that is about to be ended with the whole
+    /// process. The main thread's id is the process's.
+    pub fn living_thread(&self) -> Option<Pid> {
+        const ENDING: u32 = 0x4; // PF_EXITING
+        const KILLED: u64 = 1 << (9 - 1);
+        if self.has_ended() {
+            return None;
+        }
+        let tasks = procfs::process::Process::new(self.pid.0.cast_signed()).and_then(|process| process.tasks());
+        let mut tasks = tasks.ok()?.filter_map(Result::ok).filter(|task| {
+            task.stat().is_ok_and(|stat| stat.flags & ENDING == 0)
+                && task.status().is_ok_and(|status| status.sigpnd & KILLED == 0)
+        });
+        tasks.next().map(|task| Pid(task.tid.cast_unsigned()))
+    }
+
     /// Resident memory, bytes; `None` once it has ended.
     pub fn rss(&self) -> Option<u64> {
         let pages = fs::read_to_string(format!("/proc/{}/statm", self.pid)).ok()?;
