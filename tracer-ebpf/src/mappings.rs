@@ -192,7 +192,7 @@ fn attribute(call: &Returned, thread: *mut ThreadState, now: Now, change: &mut C
         // SAFETY: as above.
         unsafe { (*thread).map.owes_stack = 1 };
     } else if grows {
-        change.stack = stack::capture(call, now.space, thread);
+        change.stack = stack::capture(call, now.space, thread, false);
         // One that finds no room is sent again with its next event.
         stack::send(thread, change.stack, now.space);
     }

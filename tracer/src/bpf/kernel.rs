@@ -4,7 +4,7 @@ use std::fmt;
 
 use aya::{
     Ebpf, EbpfLoader, VerifierLogLevel, include_bytes_aligned,
-    programs::{Program, RawTracePoint, RawTracePointRunOptions, TestRun as _, UProbe},
+    programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _, UProbe},
 };
 use rustix::thread::{MembarrierCommand, membarrier};
 use tracer_common::{Control, KernelState, Tally, names};
@@ -66,30 +66,6 @@ pub struct Kernel {
     pub(super) drained_space: u32,
 }
 
-/// Programs on functions of the target.
-pub(super) const PROBES: [&str; 20] = [
-    "enter_malloc",
-    "enter_calloc",
-    "enter_aligned",
-    "enter_realloc",
-    "enter_reallocarray",
-    "enter_posix_memalign",
-    "leave",
-    "enter_free",
-    "enter_mmap",
-    "enter_mremap",
-    "enter_sbrk",
-    "enter_brk",
-    "leave_mapping",
-    "enter_munmap",
-    "enter_operator_new",
-    "leave_operator_new",
-    "mark_fn",
-    "objects_changed",
-    "floor_entry",
-    "floor_return",
-];
-
 const MARK_INTERVAL: &str = "mark_interval";
 const MARK_END: &str = "mark_end";
 const TRACEPOINTS: [(&str, &str); 2] =
@@ -102,7 +78,8 @@ impl fmt::Debug for Kernel {
 }
 
 impl Kernel {
-    /// Loads programs and maps. Nothing is recorded yet.
+    /// Loads the maps, and the programs that every run needs; those on functions follow when they are first
+    /// attached, for the verifier takes its time over them. Nothing is recorded yet.
     ///
     /// # Errors
     ///
@@ -126,14 +103,8 @@ impl Kernel {
             .map_max_entries(names::KNOWN, settings.max_stacks)
             .map_max_entries(names::ROWS, settings.max_stacks.saturating_mul(2));
         let mut ebpf = loader.load(OBJECT).map_err(BpfError::load)?;
-        for name in PROBES {
-            uprobe(&mut ebpf, name)?.load().map_err(BpfError::program(name, "loading"))?;
-        }
         for name in [MARK_INTERVAL, MARK_END].into_iter().chain(TRACEPOINTS.map(|(name, _)| name)) {
             raw_tracepoint(&mut ebpf, name)?.load().map_err(BpfError::program(name, "loading"))?;
-        }
-        if settings.log {
-            say_verified(&ebpf);
         }
         let maps = Maps::take(&mut ebpf)?;
         let control = Control::default();
@@ -290,12 +261,18 @@ pub(super) fn settle() {
     }
 }
 
+/// A program to be attached; loaded if it isn't yet.
 pub(super) fn uprobe<'a>(
     ebpf: &'a mut Ebpf,
     name: &'static str,
 ) -> Result<&'a mut UProbe, BpfError> {
     let program = ebpf.program_mut(name).ok_or(BpfError::Missing { name })?;
-    program.try_into().map_err(BpfError::program(name, "converting"))
+    let probe: &mut UProbe = program.try_into().map_err(BpfError::program(name, "converting"))?;
+    if probe.fd().is_err() {
+        probe.load().map_err(BpfError::program(name, "loading"))?;
+        say_verified(name, probe);
+    }
+    Ok(probe)
 }
 
 fn raw_tracepoint<'a>(
@@ -306,18 +283,13 @@ fn raw_tracepoint<'a>(
     program.try_into().map_err(BpfError::program(name, "converting"))
 }
 
-/// What the verifier had to go through for each program, which is what differs from kernel to kernel. Kernels before
+/// What the verifier had to go through for a program, which is what differs from kernel to kernel. Kernels before
 /// 5.16 don't say.
-fn say_verified(ebpf: &Ebpf) {
-    for (name, program) in ebpf.programs() {
-        let info = match program {
-            Program::UProbe(probe) => probe.info(),
-            Program::RawTracePoint(tracepoint) => tracepoint.info(),
-            _ => continue,
-        };
-        if let Some(count) = info.ok().and_then(|info| info.verified_instruction_count()) {
-            tracing::trace!("{name}: {count} instructions verified");
-        }
+fn say_verified(name: &str, probe: &UProbe) {
+    if tracing::enabled!(tracing::Level::TRACE)
+        && let Some(count) = probe.info().ok().and_then(|info| info.verified_instruction_count())
+    {
+        tracing::trace!("{name}: {count} instructions verified");
     }
 }
 
