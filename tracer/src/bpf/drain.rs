@@ -94,6 +94,31 @@ impl Kernel {
         })
     }
 
+    /// Takes the blocks of replaced images out of the live set: they went with their image, and their places are
+    /// needed.
+    ///
+    /// # Errors
+    ///
+    /// Where the map can't be read.
+    pub fn purge_replaced(&mut self) -> Result<(), BpfError> {
+        let present = self.state()?.space as u8;
+        // The target goes on meanwhile, and a walk over a changing map may begin again and repeat keys: so it is
+        // cut short where it can't but repeat.
+        let most = self.max_live as usize;
+        let mut gone = Vec::new();
+        for key in self.maps.live.keys().take(most) {
+            let key = key.map_err(BpfError::map(names::LIVE))?;
+            if key.space_byte() != present {
+                gone.push(key);
+            }
+        }
+        for key in gone {
+            // Repeated ones are gone already.
+            let _ = self.maps.live.remove(&key);
+        }
+        Ok(())
+    }
+
     fn take_slot(&mut self, epoch: Epoch) -> Result<FinishedEpoch, BpfError> {
         let index = epoch.0 & (MAX_EPOCHS - 1);
         let slot = self.maps.epochs.get(&index, 0).map_err(BpfError::map(names::EPOCHS))?;

@@ -64,6 +64,8 @@ pub struct Kernel {
     pub(super) control: Control,
     /// The address space that the last drained epoch ended in.
     pub(super) drained_space: u32,
+    /// Capacity of the live set.
+    pub(super) max_live: u32,
 }
 
 const MARK_INTERVAL: &str = "mark_interval";
@@ -108,7 +110,7 @@ impl Kernel {
         }
         let maps = Maps::take(&mut ebpf)?;
         let control = Control::default();
-        Ok(Self { ebpf, maps, control, drained_space: 0 })
+        Ok(Self { ebpf, maps, control, drained_space: 0, max_live: settings.max_live })
     }
 
     /// Starts to listen to the ends of threads and to `execve`. Probes may follow.

@@ -186,7 +186,10 @@ impl Recorder {
         while let Some(event) = self.kernel.next_event() {
             match event {
                 Event::Stack(stack) => self.keep_stack(&stack),
-                Event::Exec => self.refresh()?,
+                Event::Exec => {
+                    self.refresh()?;
+                    self.kernel.purge_replaced()?;
+                }
                 Event::Objects => {
                     let refreshed = self.refresh();
                     if self.sync_dlopen {
