@@ -47,7 +47,7 @@ fn together() -> Result<()> {
     if cannot_trace(&["cc"]) {
         return Ok(());
     }
-    let seeds = if in_full() { 5000 } else { 300 };
+    let seeds = if in_full() { 1500 } else { 300 };
     let oracle = concat!(env!("CARGO_MANIFEST_DIR"), "/programs/oracle.c");
     let program = Program::compile("random.c", &[FLAGS[0], FLAGS[1], FLAGS[2], oracle])?;
     let folder = tempfile::tempdir()?;
