@@ -3,6 +3,7 @@
 //   allocs=N frees=N alloc_bytes=N free_bytes=N
 // after it has said "ready" and was sent a line. Then it waits for another line and ends.
 #define _GNU_SOURCE
+#include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -274,6 +275,18 @@ static void do_reuse(void) {
     }
 }
 
+// Two large blocks in each other's way: nearly all the time is spent inside of realloc, which copies them.
+static void do_large_realloc(void) {
+    mallopt(M_MMAP_MAX, 0);
+    char *blocks[2] = {0};
+    for (size_t i = 0; i < 4000; i++) {
+        char *moved = realloc(blocks[i % 2], (32u << 20) + i * 8192);
+        if (moved == NULL) abort();
+        if (blocks[i % 2] == NULL) memset(moved, 1, 32u << 20);
+        blocks[i % 2] = moved;
+    }
+}
+
 static void report(void) {
     printf("allocs=%lu frees=%lu alloc_bytes=%lu free_bytes=%lu\n", total.allocs, total.frees, total.alloc_bytes,
            total.free_bytes);
@@ -353,6 +366,7 @@ static const struct {
     {"coroutines", do_coroutines},
     {"cancel", do_cancel},
     {"reuse", do_reuse},
+    {"large-realloc", do_large_realloc},
     {"main-exits", do_main_exits},
     {"exit-group", do_exit_group},
     {"exec-from-thread", do_exec_from_thread},

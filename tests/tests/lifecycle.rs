@@ -80,6 +80,28 @@ fn jumps_out_of_malloc_that_leave_no_trace() -> Result<()> {
     Ok(())
 }
 
+/// The trace ends inside of a realloc: its old block is live, by the counters and block by block.
+#[test]
+fn stopped_inside_of_realloc() -> Result<()> {
+    if cannot_trace(&["cc"]) {
+        return Ok(());
+    }
+    let program = Program::compile("lifecycle.c", &FLAGS)?;
+    let mut target = program.start(&["large-realloc"])?;
+    let mut memtrace =
+        Memtrace::attach(target.pid()).args("-i 100ms -n 8 --format json --strict").start()?;
+    memtrace.attached()?;
+    target.send("go\n")?;
+    let report = memtrace.finish()?.document()?;
+    report.assert_ledger_closes();
+    assert!(report.number("/ledger/allocs/pending") <= 1);
+    let live: i64 = report.stacks().iter().map(|stack| stack.number("live_blocks")).sum();
+    let survivors = report.stacks().into_iter().flat_map(|stack| stack.survivors());
+    assert_eq!(live, 2);
+    assert_eq!(survivors.map(|(_, blocks, _)| blocks).sum::<i64>(), 2);
+    Ok(())
+}
+
 /// One thread ends the process in the middle of the others' calls.
 #[test]
 fn the_process_ends_while_threads_allocate() -> Result<()> {

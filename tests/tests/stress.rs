@@ -57,8 +57,8 @@ fn attached_again_and_again() -> Result<()> {
         return Ok(());
     }
     let cycles = if in_full() { 200 } else { 15 };
-    let program = Program::compile("leak.c", &FLAGS)?;
-    let mut target = program.start(&["1000000", "wait"])?;
+    let program = Program::compile("capacity.c", &FLAGS)?;
+    let mut target = program.start(&["blocks", "1000"])?;
     let before = std::fs::read_dir(format!("/proc/{}/fd", target.pid()))?.count();
     let mut own = BTreeSet::new();
     let pid = target.pid();
@@ -74,8 +74,8 @@ fn attached_again_and_again() -> Result<()> {
     // The kernel frees them a moment after their last descriptor.
     until("programs and maps are gone", || all_objects().is_ok_and(|all| all.is_disjoint(&own)))?;
     assert_eq!(std::fs::read_dir(format!("/proc/{pid}/fd"))?.count(), before);
-    target.send("\n")?;
-    assert!(target.is_running()?);
+    target.send("go\n")?;
+    target.expect("full")?;
     println!("{cycles} cycles, {} programs, maps and links came and went", own.len());
     Ok(())
 }

@@ -119,6 +119,22 @@ impl Kernel {
         Ok(())
     }
 
+    /// Blocks that a reallocation took out of the live set, and that has not returned. They are live still.
+    ///
+    /// # Errors
+    ///
+    /// Where the map can't be read.
+    pub fn blocks_in_flight(&self) -> Result<Vec<LiveBlock>, BpfError> {
+        let mut blocks = Vec::new();
+        for entry in &self.maps.threads {
+            let (_, thread) = entry.map_err(BpfError::map(names::THREADS))?;
+            if thread.sp != 0 && thread.has_old != 0 {
+                blocks.push(thread.old);
+            }
+        }
+        Ok(blocks)
+    }
+
     fn take_slot(&mut self, epoch: Epoch) -> Result<FinishedEpoch, BpfError> {
         let index = epoch.0 & (MAX_EPOCHS - 1);
         let slot = self.maps.epochs.get(&index, 0).map_err(BpfError::map(names::EPOCHS))?;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use tracer_common::{Space, StackId, TallyKind};
+use tracer_common::{LiveBlock, Space, StackId, TallyKind};
 
 use super::{SessionError, recorder::Recorder};
 use crate::{
@@ -83,18 +83,21 @@ pub(super) fn lost_mappings(recorder: &Recorder) -> Result<u64, SessionError> {
 pub(super) fn survivors(recorder: &Recorder) -> Result<Survivors, SessionError> {
     let mut cohorts: HashMap<(StackKey, u32), (u64, u64)> = HashMap::new();
     let space = Space(recorder.kernel.state()?.space);
+    let mut add = |block: LiveBlock| {
+        let born = recorder.iteration_of.get(block.born.0 as usize).copied().unwrap_or(0);
+        let key = StackKey { space, stack: block.stack };
+        let cohort = cohorts.entry((key, born)).or_default();
+        cohort.0 += 1;
+        cohort.1 += block.size;
+    };
     for entry in recorder.kernel.live_blocks() {
         let entry = entry?;
         // Blocks of a replaced image went with it.
-        if entry.space_byte != space.0 as u8 {
-            continue;
+        if entry.space_byte == space.0 as u8 {
+            add(entry.block);
         }
-        let born = recorder.iteration_of.get(entry.block.born.0 as usize).copied().unwrap_or(0);
-        let key = StackKey { space, stack: entry.block.stack };
-        let cohort = cohorts.entry((key, born)).or_default();
-        cohort.0 += 1;
-        cohort.1 += entry.block.size;
     }
+    recorder.kernel.blocks_in_flight()?.into_iter().for_each(add);
     let mut survivors = Survivors::new();
     for ((key, born), (blocks, bytes)) in cohorts {
         survivors.entry(key).or_default().push(Survivor { born, blocks, bytes });
