@@ -171,7 +171,8 @@ impl Prober {
         self.probe_allocator(kernel, module.id, probed, &object)?;
         self.probe_mappings(kernel, probed, &object)?;
         self.probe_mark(kernel, probed, module, &object)?;
-        self.placed.entry(module.id).or_default().shims = unwind::shim_steps(&object).into_iter().collect();
+        self.placed.entry(module.id).or_default().shims =
+            unwind::shim_steps(&object).into_iter().collect();
         Ok(())
     }
 
@@ -182,7 +183,9 @@ impl Prober {
             let index = allocators;
             allocators += u32::from(placed.code.is_some());
             let code = placed.code.and_then(|(first, last)| {
-                modules.address_of_offset(module, first).zip(modules.address_of_offset(module, last))
+                modules
+                    .address_of_offset(module, first)
+                    .zip(modules.address_of_offset(module, last))
             });
             let shims = placed.shims.iter().filter_map(|&(address, step)| {
                 modules.address_of(module, address).map(|address| (address, step))

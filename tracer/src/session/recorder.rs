@@ -319,7 +319,9 @@ impl Recorder {
             Err(SessionError::Target(_) | SessionError::Bpf(BpfError::Attach { .. })) => {}
             other => other?,
         }
-        tracing::warn!("the main thread ended or was replaced: the probes are set again, what came in between is lost");
+        tracing::warn!(
+            "the main thread ended or was replaced: the probes are set again, what came in between is lost"
+        );
         Ok(())
     }
 

@@ -84,7 +84,8 @@ impl Process {
         if self.has_ended() {
             return None;
         }
-        let tasks = procfs::process::Process::new(self.pid.0.cast_signed()).and_then(|process| process.tasks());
+        let tasks = procfs::process::Process::new(self.pid.0.cast_signed())
+            .and_then(|process| process.tasks());
         let mut tasks = tasks.ok()?.filter_map(Result::ok).filter(|task| {
             task.stat().is_ok_and(|stat| stat.flags & ENDING == 0)
                 && task.status().is_ok_and(|status| status.sigpnd & KILLED == 0)
