@@ -74,10 +74,10 @@ fn iterations_add_up() -> Result<()> {
 /// late user space hears of both.
 #[test]
 fn each_change_is_in_its_iteration() -> Result<()> {
+    const ROUNDS: i64 = 400;
     if cannot_trace(&["cc"]) {
         return Ok(());
     }
-    const ROUNDS: i64 = 400;
     let program = Program::compile("mappings.c", &["-pthread"])?;
     let mut target = program.start(&["1", &ROUNDS.to_string()])?;
     let mark = ["--mark-fn", "fail_to_remap"];

@@ -1,12 +1,9 @@
 //! The running epoch, marks, and the totals that belong to an epoch as a whole.
 
-use aya_ebpf::{
-    helpers::bpf_ktime_get_ns,
-    macros::map,
-    maps::Array,
-};
+use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::map, maps::Array};
 use tracer_common::{
-    Epoch, EpochSlot, EventHeader, EventKind, KernelState, RowCounts, Space, Trigger, limits::MAX_EPOCHS,
+    Epoch, EpochSlot, EventHeader, EventKind, KernelState, RowCounts, Space, Trigger,
+    limits::MAX_EPOCHS,
 };
 
 use crate::{atomic, control, process};
@@ -96,7 +93,12 @@ pub fn mark(trigger: Trigger) {
     }
     if let Some(slot) = slot(Epoch(ended.wrapping_add(1))) {
         // SAFETY: as above.
-        unsafe { atomic::raise(&raw mut (*slot).peak_bytes, (&raw const (*state).live_bytes).read_volatile()) };
+        unsafe {
+            atomic::raise(
+                &raw mut (*slot).peak_bytes,
+                (&raw const (*state).live_bytes).read_volatile(),
+            )
+        };
     }
     // SAFETY: as above.
     let space = Space(unsafe { (*state).space });

@@ -12,7 +12,10 @@ use aya_ebpf::{
     maps::{Array, HashMap},
     programs::{ProbeContext, RetProbeContext},
 };
-use tracer_common::{CallKind, LiveKey, TallyKind, ThreadState, limits::{MAX_NESTED, MAX_THREADS}};
+use tracer_common::{
+    CallKind, LiveKey, TallyKind, ThreadState,
+    limits::{MAX_NESTED, MAX_THREADS},
+};
 
 use crate::{
     calls::{self, Returned},
@@ -21,7 +24,8 @@ use crate::{
 
 /// Keyed by `pid_tgid`. An entry stays until its thread ends: making one costs ten times a lookup.
 #[map]
-static THREADS: HashMap<u64, ThreadState> = HashMap::with_max_entries(MAX_THREADS, BPF_F_NO_PREALLOC);
+static THREADS: HashMap<u64, ThreadState> =
+    HashMap::with_max_entries(MAX_THREADS, BPF_F_NO_PREALLOC);
 
 /// What a new entry starts as; too big for a program's stack.
 #[map]

@@ -10,7 +10,8 @@ use tracer_common::{LiveBlock, LiveKey, limits::DEFAULT_MAX_LIVE};
 // Not preallocated: a full-size table would cost its 80 bytes an entry from the start, and only few targets
 // come near the limit. Insertion costs the same either way.
 #[map]
-static LIVE: HashMap<LiveKey, LiveBlock> = HashMap::with_max_entries(DEFAULT_MAX_LIVE, BPF_F_NO_PREALLOC);
+static LIVE: HashMap<LiveKey, LiveBlock> =
+    HashMap::with_max_entries(DEFAULT_MAX_LIVE, BPF_F_NO_PREALLOC);
 
 const EEXIST: i32 = -17;
 

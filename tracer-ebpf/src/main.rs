@@ -8,7 +8,10 @@
 
 #![no_std]
 #![no_main]
-#![expect(internal_features, reason = "atomics with a result exist only as intrinsics on this target")]
+#![expect(
+    internal_features,
+    reason = "atomics with a result exist only as intrinsics on this target"
+)]
 #![feature(asm_experimental_arch, core_intrinsics)]
 
 mod atomic;
@@ -77,7 +80,12 @@ fn enter_reallocarray(ctx: ProbeContext) -> u32 {
 /// Attaches to: `posix_memalign`. Captures: the size, and where the block's address will be stored.
 #[uprobe]
 fn enter_posix_memalign(ctx: ProbeContext) -> u32 {
-    in_flight::enter(&ctx, CallKind::StoreThrough, calls::argument(&ctx, 2), calls::argument(&ctx, 0));
+    in_flight::enter(
+        &ctx,
+        CallKind::StoreThrough,
+        calls::argument(&ctx, 2),
+        calls::argument(&ctx, 0),
+    );
     0
 }
 

@@ -22,7 +22,15 @@ impl Change {
     /// A change of which nothing else is known yet.
     #[inline(always)]
     pub fn new(op: MapOp) -> Self {
-        Self { op, addr: 0, len: 0, old_addr: 0, old_len: 0, in_heap: false, stack: StackId::UNKNOWN }
+        Self {
+            op,
+            addr: 0,
+            len: 0,
+            old_addr: 0,
+            old_len: 0,
+            in_heap: false,
+            stack: StackId::UNKNOWN,
+        }
     }
 }
 

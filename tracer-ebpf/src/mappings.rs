@@ -51,7 +51,8 @@ pub fn enter_remap(ctx: &ProbeContext, old_addr: u64, old_len: u64, len: u64, fl
 /// reason (no room for the two halves of a range; a sealed one) is not seen: that would take a return probe.
 #[inline(always)]
 pub fn unmap(addr: u64, len: u64) {
-    let refused = addr & PAGE_MASK != 0 || len == 0 || len > ADDRESS_END || addr > ADDRESS_END - len;
+    let refused =
+        addr & PAGE_MASK != 0 || len == 0 || len > ADDRESS_END || addr > ADDRESS_END - len;
     if refused || !control::active() {
         return;
     }
@@ -167,7 +168,8 @@ fn begin(
     let map = unsafe { &mut (*thread).map };
     if map.sp != 0 {
         // `sbrk` is the only one that calls another of its kind, `brk`.
-        let within = map.kind == MapCallKind::Increment as u32 && kind as u32 == MapCallKind::Break as u32;
+        let within =
+            map.kind == MapCallKind::Increment as u32 && kind as u32 == MapCallKind::Break as u32;
         if within && in_flight::is_nested(map.sp, sp) {
             return None;
         }
@@ -184,7 +186,13 @@ fn begin(
 
 /// Gives a change that grows something its stack, or leaves that to the heap call that it is a part of.
 #[inline(always)]
-fn attribute(call: &Returned, thread: *mut ThreadState, now: Now, change: &mut Change, grows: bool) {
+fn attribute(
+    call: &Returned,
+    thread: *mut ThreadState,
+    now: Now,
+    change: &mut Change,
+    grows: bool,
+) {
     // SAFETY: the entry belongs to this thread alone.
     let outer = unsafe { (*thread).sp };
     if outer != 0 && in_flight::is_nested(outer, call.entry_sp()) {

@@ -7,8 +7,7 @@ use crate::{
     calls::{self, Returned},
     control,
     epochs::{self, Now},
-    live, mappings,
-    rows, stack, tally,
+    live, mappings, rows, stack, tally,
 };
 
 /// The outermost allocation call of `thread` returned.

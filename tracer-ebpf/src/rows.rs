@@ -5,12 +5,15 @@ use aya_ebpf::{
     macros::map,
     maps::HashMap,
 };
-use tracer_common::{Row, RowCounts, RowKey, StackId, TallyKind, ThreadState, limits::DEFAULT_MAX_STACKS};
+use tracer_common::{
+    Row, RowCounts, RowKey, StackId, TallyKind, ThreadState, limits::DEFAULT_MAX_STACKS,
+};
 
 use crate::{atomic, epochs::Now, stack, tally};
 
 #[map]
-static ROWS: HashMap<RowKey, Row> = HashMap::with_max_entries(2 * DEFAULT_MAX_STACKS, BPF_F_NO_PREALLOC);
+static ROWS: HashMap<RowKey, Row> =
+    HashMap::with_max_entries(2 * DEFAULT_MAX_STACKS, BPF_F_NO_PREALLOC);
 
 /// The row of a stack that `thread` has just put together; sends the stack where user space lacks it.
 #[inline(always)]

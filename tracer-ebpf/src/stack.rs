@@ -18,7 +18,8 @@ pub static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 
 /// Stacks that user space has.
 #[map]
-static KNOWN: HashMap<StackId, u32> = HashMap::with_max_entries(DEFAULT_MAX_STACKS, BPF_F_NO_PREALLOC);
+static KNOWN: HashMap<StackId, u32> =
+    HashMap::with_max_entries(DEFAULT_MAX_STACKS, BPF_F_NO_PREALLOC);
 
 /// Return addresses in allocation shims that keep no frame pointer.
 #[map]
@@ -48,7 +49,9 @@ pub fn capture(call: &Returned, space: Space, thread: *mut ThreadState, fast: bo
         let Some(step) = (unsafe { SHIMS.get(ip) }) else { break };
         let caller_sp = sp.wrapping_add(u64::from(step.cfa_offset));
         // SAFETY: reads the target's memory through the helper, which checks the address.
-        let Ok(caller) = (unsafe { bpf_probe_read_user((caller_sp - 8) as *const u64) }) else { break };
+        let Ok(caller) = (unsafe { bpf_probe_read_user((caller_sp - 8) as *const u64) }) else {
+            break;
+        };
         (ip, sp) = (caller, caller_sp);
         walks &= step.keeps_rbp != 0;
     }
@@ -58,11 +61,8 @@ pub fn capture(call: &Returned, space: Space, thread: *mut ThreadState, fast: bo
         let callers = unsafe { frames.add(len) };
         // SAFETY: the context is the probe's register set.
         let fp = unsafe { (*call.regs).rbp };
-        let walked = if fast {
-            frame_pointers::walk(thread, sp, fp, callers, WALKED)
-        } else {
-            None
-        };
+        let walked =
+            if fast { frame_pointers::walk(thread, sp, fp, callers, WALKED) } else { None };
         len += match walked {
             Some(walked) => walked,
             None => kernel_walk(call, callers),

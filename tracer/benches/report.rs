@@ -6,8 +6,8 @@ use std::{fs, fs::File, hint::black_box, path::Path, sync::Arc, time::Duration};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use memtrace::{
     analysis::{NamedStack, NamedStacks},
-    ledger::{EpochRecord, Ledger, MarkTrigger, Plan, StackKey},
-    report::{self, EventLedger, Inputs, Palette, Report, Survivors, Target},
+    ledger::{EpochRecord, Ledger, MarkTrigger, Plan, StackKey, mappings},
+    report::{self, EventLedger, Inputs, MappingInputs, Palette, Report, Survivors, Target},
     symbolize::{Frame, Language, Symbolizer},
     target::{Location, Module, ModuleId},
     units::ElfAddr,
@@ -39,6 +39,7 @@ fn epoch(at: usize) -> EpochRecord {
         end_ns: (at as u64 + 1) * 1_000_000_000,
         peak_bytes: 0,
         rss_bytes: 0,
+        mappings: mappings::MappingTotals::default(),
         rows: (0..STACKS).map(|id| (key(id), counts(id))).collect(),
         exec: None,
     }
@@ -84,6 +85,7 @@ fn ledger_and_report(criterion: &mut Criterion) {
     let stacks = named_stacks();
     let target = Target { pid: 1, command: vec!["app".to_owned()], exit_status: None };
     let (settings, survivors, events) = (json!({}), Survivors::new(), EventLedger::default());
+    let books = mappings::Mappings::default();
     let inputs = Inputs {
         target: &target,
         settings: &settings,
@@ -92,6 +94,7 @@ fn ledger_and_report(criterion: &mut Criterion) {
         stacks: &stacks,
         survivors: &survivors,
         events: &events,
+        mappings: MappingInputs { books: &books, lost: 0 },
     };
     group.bench_function("report as text", |bencher| {
         bencher.iter(|| report::detailed(&Report::build(black_box(inputs)), Palette::plain()));

@@ -78,7 +78,7 @@ fn operators_with_two_ways_are_probed_as_such() {
         return;
     };
     assert_eq!(find(&allocator, "_Znwm").map(|f| f.role), Some(Role::OperatorNew));
-    assert_eq!(find(&allocator, "_ZdlPv").map(|f| f.role), Some(Role::FreeOnce));
+    assert_eq!(find(&allocator, "_ZdlPv").map(|f| f.role), Some(Role::Free));
     assert_eq!(allocator.exits.len(), 1);
 }
 
