@@ -38,7 +38,9 @@ mod tests {
 
     fn spread(figures: &[f64]) -> (f64, f64, f64) {
         let mut spread = Spread::default();
-        figures.iter().for_each(|&figure| spread.push(figure));
+        for &figure in figures {
+            spread.push(figure);
+        }
         (spread.min(), spread.median(), spread.max())
     }
 
