@@ -31,7 +31,7 @@ pub(crate) struct Options {
     #[arg(value_enum)]
     parts: Vec<Part>,
 
-    /// Rounds of each loop; programs run a third as often
+    /// Rounds of each loop; programs run a fifth as often
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
 
@@ -74,7 +74,7 @@ pub(crate) fn show(options: &Options) -> Result<()> {
         loops::measure(workload, &tools, &folder, options.rounds, &mut table)?;
     }
     if wants(Part::Programs) {
-        programs::measure(&tools, options.rounds.div_ceil(3), &mut table)?;
+        programs::measure(&tools, options.rounds.div_ceil(5), &mut table)?;
     }
     println!("\n{}", table::machine());
     println!("{table}");

@@ -12,8 +12,7 @@ use xtask::command::line;
 /// Valgrind takes seconds to start.
 const PATIENCE: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(2);
-/// `USER_HZ`, the unit of times in /proc, is the same on all machines that we support.
-const TICKS_PER_SECOND: f64 = 100.0;
+const NS_PER_SECOND: f64 = 1e9;
 
 /// A running program; however the bench ends, it is stopped.
 pub(super) struct Process {
@@ -55,20 +54,21 @@ impl Process {
         Ok(answer)
     }
 
-    /// Gives it all of its work, waits for its end, and says how much CPU time that took, in seconds.
+    /// Gives it all of its work, waits for its end, and says how much CPU time that took its first thread,
+    /// in seconds.
     pub(super) fn finish(&mut self, work: &str) -> Result<f64> {
-        let before = self.ticks();
+        let before = self.cpu_ns()?;
         if let Some(mut input) = self.input.take() {
             input.write_all(work.as_bytes()).with_context(|| format!("{} is gone", self.name))?;
         }
         // Not yet waited for, an ended process still has its times.
-        self.wait(|process| process.fields().first().is_some_and(|state| state == "Z"))?;
-        let ticks = self.ticks() - before;
+        self.wait(|process| process.state("stat").contains(") Z "))?;
+        let time = self.cpu_ns()? - before;
         let status = self.child.wait()?;
         if !status.success() {
             bail!("{} failed: {status}", self.name);
         }
-        Ok(ticks / TICKS_PER_SECOND)
+        Ok(time / NS_PER_SECOND)
     }
 
     /// Ends it, if it hasn't ended by itself.
@@ -89,18 +89,10 @@ impl Process {
         Ok(())
     }
 
-    /// User and system time of all its threads, in ticks.
-    fn ticks(&self) -> f64 {
-        let fields = self.fields();
-        let times = fields.get(11..13).unwrap_or_default().iter();
-        times.filter_map(|ticks| ticks.parse::<f64>().ok()).sum()
-    }
-
-    /// The fields of its `stat` from the state on.
-    fn fields(&self) -> Vec<String> {
-        let stat = self.state("stat");
-        let fields = stat.rsplit(") ").next().unwrap_or_default();
-        fields.split_whitespace().map(str::to_owned).collect()
+    fn cpu_ns(&self) -> Result<f64> {
+        let times = self.state("schedstat");
+        let time = times.split(' ').next().and_then(|time| time.parse().ok());
+        time.context("this kernel has no /proc/PID/schedstat")
     }
 
     fn state(&self, file: &str) -> String {

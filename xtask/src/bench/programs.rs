@@ -58,7 +58,7 @@ pub(super) fn measure(tools: &Tools, rounds: u32, table: &mut Table) -> Result<(
 fn programs() -> [Program; 3] {
     [
         Program {
-            name: "sqlite3: 100 000 inserts",
+            name: "sqlite3: 20 000 inserts",
             path: installed("sqlite3"),
             arguments: &[":memory:"],
             work: inserts(),
@@ -70,7 +70,7 @@ fn programs() -> [Program; 3] {
             work: dicts(),
         },
         Program {
-            name: "gcc: a file of 1 000 functions",
+            name: "gcc: a file of 200 functions",
             path: compiler(),
             arguments: &["-quiet", "-O1", "-o", "/dev/null", "-"],
             work: functions(),
@@ -93,7 +93,7 @@ fn compiler() -> Option<PathBuf> {
 fn inserts() -> String {
     let mut work =
         String::from("CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT, n REAL);\nBEGIN;\n");
-    for i in 0..100_000 {
+    for i in 0..20_000 {
         // Writing to a string can't fail.
         let _ = writeln!(work, "INSERT INTO t VALUES ({i}, 'name of {i}', {i}.5);");
     }
@@ -103,7 +103,7 @@ fn inserts() -> String {
 
 fn dicts() -> String {
     "kept = []\n\
-     for n in range(2000):\n    \
+     for n in range(600):\n    \
          kept.append({str(i): [i] * 70 for i in range(200)})\n    \
          if n % 100 == 99: kept.clear()\n"
         .to_owned()
@@ -111,7 +111,7 @@ fn dicts() -> String {
 
 fn functions() -> String {
     let mut work = String::from("struct s { struct s *next; int a[8]; };\n");
-    for i in 0..1000 {
+    for i in 0..200 {
         let _ = writeln!(
             work,
             "int f{i}(struct s *p, int n) {{ int t = {i}; for (; p; p = p->next) \

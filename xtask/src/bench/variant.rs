@@ -143,11 +143,11 @@ pub(super) struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // The tracer ends with its target, and takes a while to remove its probes: two variants at
-        // once would disturb each other.
+        // The tracer ends with its target. It takes seconds to remove its probes, in which it only waits
+        // for the kernel: there is no need to wait along.
         self.process.stop();
-        if let Some(tracer) = &mut self.tracer {
-            let _ = tracer.wait();
+        if let Some(mut tracer) = self.tracer.take() {
+            std::thread::spawn(move || tracer.wait());
         }
     }
 }
