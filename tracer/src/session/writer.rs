@@ -29,10 +29,6 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Prepares to report on a process, while it lives.
-    ///
-    /// # Errors
-    ///
-    /// None that is expected: the settings are plain data.
     pub(super) fn new(config: &TraceConfig, sink: Sink, process: &Process) -> Self {
         let command = match &config.target {
             ConfigTarget::Pid(_) => process.command().to_vec(),
