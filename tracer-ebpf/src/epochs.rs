@@ -97,7 +97,7 @@ pub fn mark(trigger: Trigger) {
             atomic::raise(
                 &raw mut (*slot).peak_bytes,
                 (&raw const (*state).live_bytes).read_volatile(),
-            )
+            );
         };
     }
     // SAFETY: as above.
@@ -114,8 +114,7 @@ pub fn mark_call() {
     let Some(state) = STATE.get_ptr_mut(0) else { return };
     // SAFETY: as above.
     let calls = atomic::next(unsafe { &raw mut (*state).mark_calls }) + 1;
-    // Never 0; said so that no division's panic is compiled in, which the verifier refuses.
-    if calls % control::mark_every().max(1) == 0 {
+    if calls.is_multiple_of(control::mark_every()) {
         mark(Trigger::MarkFn);
     }
 }

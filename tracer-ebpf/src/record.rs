@@ -119,14 +119,13 @@ fn allocated(call: &Returned, thread: *mut ThreadState, now: Now, address: u64, 
     if !wanted {
         return;
     }
-    let row = match rows::of_new_block(now, id, thread) {
-        Some(row) => row,
-        None => {
-            tally::count(TallyKind::StackFull);
-            id = StackId::UNKNOWN;
-            let Some(row) = now.unknown_row() else { return };
-            row
-        }
+    let row = if let Some(row) = rows::of_new_block(now, id, thread) {
+        row
+    } else {
+        tally::count(TallyKind::StackFull);
+        id = StackId::UNKNOWN;
+        let Some(row) = now.unknown_row() else { return };
+        row
     };
     let block = LiveBlock { size, stack: id, born: now.epoch, _pad: 0 };
     let inserted = live::insert(LiveKey::new(now.space, address), &block);

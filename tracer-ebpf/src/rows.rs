@@ -59,14 +59,12 @@ fn of_old_block(now: Now, stack: StackId) -> Option<*mut RowCounts> {
         return now.unknown_row();
     }
     let key = RowKey { stack, epoch: now.epoch, space: now.space };
-    match ROWS.get_ptr_mut(key).or_else(|| make(key)) {
+    if let Some(row) = ROWS.get_ptr_mut(key).or_else(|| make(key)) {
         // SAFETY: `row` points to a map value.
-        Some(row) => Some(unsafe { &raw mut (*row).counts }),
-        None => {
-            tally::count(TallyKind::StackFull);
-            now.unknown_row()
-        }
+        return Some(unsafe { &raw mut (*row).counts });
     }
+    tally::count(TallyKind::StackFull);
+    now.unknown_row()
 }
 
 #[inline(always)]
