@@ -150,16 +150,17 @@ fn may_be_trampoline(word: u64) -> bool {
 /// The current thread ends, or its image does.
 #[inline(always)]
 pub fn forget_thread() {
+    if !control::active() {
+        return; // the books are being closed: a call in flight is still to be counted as such
+    }
     let id = bpf_get_current_pid_tgid();
     let Some(thread) = THREADS.get_ptr_mut(id) else { return };
     // SAFETY: as in `enter`.
     let thread = unsafe { &mut *thread };
-    if control::active() {
-        mappings::abandon(thread);
-        if thread.sp != 0 {
-            tally::count(TallyKind::AllocUnfinished);
-            record::abandon(thread);
-        }
+    mappings::abandon(thread);
+    if thread.sp != 0 {
+        tally::count(TallyKind::AllocUnfinished);
+        record::abandon(thread);
     }
     let _ = THREADS.remove(id);
 }

@@ -21,7 +21,8 @@ pub fn exec(thread: u32) {
     if let Some(now) = epochs::now() {
         now.begin_space();
         notify(EventHeader { kind: EventKind::Exec as u32, space: now.space });
-        if thread != control::target_tgid() {
+        // Both numbers are the initial pid namespace's.
+        if thread != (bpf_get_current_pid_tgid() >> 32) as u32 {
             // It took the main thread's place and id, but is another task than the one the probes are for.
             notify(EventHeader { kind: EventKind::ThreadExec as u32, space: now.space });
         }
@@ -33,7 +34,7 @@ pub fn exec(thread: u32) {
 pub fn thread_exit() {
     in_flight::forget_thread();
     let id = bpf_get_current_pid_tgid();
-    if (id as u32 == control::target_tgid() && is_target())
+    if (id as u32 == (id >> 32) as u32 && is_target())
         && let Some(now) = epochs::now()
     {
         notify(EventHeader { kind: EventKind::MainExit as u32, space: now.space });

@@ -140,9 +140,27 @@ impl Kernel {
         &mut self,
         steps: impl IntoIterator<Item = (Addr, ShimStep)>,
     ) -> Result<(), BpfError> {
-        for (address, step) in steps.into_iter().take(MAX_SHIMS as usize) {
+        for (address, step) in steps {
+            if self.shims >= MAX_SHIMS {
+                break;
+            }
             self.maps.shims.insert(address.0, step, 0).map_err(BpfError::map(names::SHIMS))?;
+            self.shims += 1;
         }
+        Ok(())
+    }
+
+    /// Forgets all shims: another image has others, and elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// Where the map can't be read.
+    pub fn forget_shims(&mut self) -> Result<(), BpfError> {
+        let addresses: Result<Vec<_>, _> = self.maps.shims.keys().collect();
+        for address in addresses.map_err(BpfError::map(names::SHIMS))? {
+            self.maps.shims.remove(&address).map_err(BpfError::map(names::SHIMS))?;
+        }
+        self.shims = 0;
         Ok(())
     }
 

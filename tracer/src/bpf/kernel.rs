@@ -64,6 +64,8 @@ pub struct Kernel {
     pub(super) control: Control,
     /// The address space that the last drained epoch ended in.
     pub(super) drained_space: u32,
+    /// Shims that the kernel side was told of, repeated ones included.
+    pub(super) shims: u32,
     /// Capacity of the live set.
     pub(super) max_live: u32,
 }
@@ -110,7 +112,7 @@ impl Kernel {
         }
         let maps = Maps::take(&mut ebpf)?;
         let control = Control::default();
-        Ok(Self { ebpf, maps, control, drained_space: 0, max_live: settings.max_live })
+        Ok(Self { ebpf, maps, control, drained_space: 0, shims: 0, max_live: settings.max_live })
     }
 
     /// Starts to listen to the ends of threads and to `execve`. Probes may follow.

@@ -30,6 +30,8 @@ pub(super) struct Prober {
     mark: Option<MarkFunction>,
     bench: Option<BenchMode>,
     marked: BTreeSet<(ModuleId, FileOffset)>,
+    /// Modules that were probed since the image was last replaced.
+    fresh: BTreeSet<ModuleId>,
     /// Near names, best first, of each object that was searched for the mark function in vain.
     near: Vec<Vec<String>>,
     functions: usize,
@@ -56,6 +58,7 @@ impl Prober {
             mark: config.mark_fn.clone(),
             bench: config.bench,
             marked: BTreeSet::new(),
+            fresh: BTreeSet::new(),
             near: Vec::new(),
             functions: 0,
             mappings: 0,
@@ -81,6 +84,7 @@ impl Prober {
         modules: &mut Modules,
     ) -> Result<(), SessionError> {
         for module in modules.refresh(self.pid)? {
+            self.fresh.insert(module.id);
             self.probe(kernel, &module)?;
         }
         self.place(kernel, modules)?;
@@ -104,11 +108,23 @@ impl Prober {
     ) -> Result<(), SessionError> {
         self.pid = thread;
         let known = modules.all().to_vec();
+        let fresh = self.fresh.clone();
         self.refresh(kernel, modules)?;
-        for module in known {
-            self.probe(kernel, &module)?;
+        for module in known.iter().filter(|module| !fresh.contains(&module.id)) {
+            self.probe(kernel, module)?;
         }
         Ok(())
+    }
+
+    /// From here on, what is probed is probed for the task that has the process's id now.
+    pub(super) fn begin_image(&mut self) {
+        self.fresh.clear();
+        self.placed.values_mut().for_each(|placed| placed.at = None);
+    }
+
+    /// How many allocation functions were probed, in all objects so far.
+    pub(super) fn functions(&self) -> usize {
+        self.functions
     }
 
     /// Whether anything allocates, and marks, as asked for.
@@ -314,13 +330,19 @@ fn is_named(path: &Path, wanted: &str) -> bool {
 
 /// From the first to the last function that is defined in one source file everywhere: between them lies the
 /// allocator's own code. (`reallocarray` is built from a file of its own, and so are C++'s operators.)
+///
+/// In a program that defines its own, or was put in another order by its linker, other code may lie between: that
+/// is noticed by the distance, and nothing is taken for the allocator's own then.
 fn own_code(allocator: &Allocator) -> Option<(FileOffset, FileOffset)> {
+    /// glibc's `malloc.c` takes 7 KB from its first to its last public function.
+    const FARTHEST: u64 = 32 << 10;
     let starts = allocator
         .functions
         .iter()
         .filter(|function| function.role != Role::Reallocarray && !function.name.starts_with("_Z"))
         .map(|function| FileOffset(function.site.offset.0 - u64::from(function.site.skip)));
-    starts.clone().min().zip(starts.max())
+    let (first, last) = starts.clone().min().zip(starts.max())?;
+    (last.0 - first.0 <= FARTHEST).then_some((first, last))
 }
 
 /// At most five names: the best of each object, then each one's second best.

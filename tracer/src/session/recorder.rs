@@ -186,10 +186,7 @@ impl Recorder {
         while let Some(event) = self.kernel.next_event() {
             match event {
                 Event::Stack(stack) => self.keep_stack(&stack),
-                Event::Exec => {
-                    self.refresh()?;
-                    self.kernel.purge_replaced()?;
-                }
+                Event::Exec => self.replaced()?,
                 Event::Objects => {
                     let refreshed = self.refresh();
                     if self.sync_dlopen {
@@ -198,7 +195,10 @@ impl Recorder {
                     refreshed?;
                 }
                 Event::MainExit => self.main_exit()?,
-                Event::ThreadExec => self.follow_thread(self.process.pid())?,
+                Event::ThreadExec => {
+                    let main = self.process.pid();
+                    self.follow_thread(main)?;
+                }
                 Event::Mark => {}
                 Event::Mapping(event) => self.keep_mapping(&event),
                 Event::Malformed => self.malformed_events += 1,
@@ -297,6 +297,22 @@ impl Recorder {
         Location::Unmapped(address.0)
     }
 
+    /// The target replaced its image. Probes on objects that it had before are there at once; an allocator
+    /// that is new with the image was at work without.
+    fn replaced(&mut self) -> Result<(), SessionError> {
+        let before = self.prober.functions();
+        self.prober.begin_image();
+        self.kernel.forget_shims()?;
+        self.refresh()?;
+        if self.prober.functions() > before {
+            self.interruptions += 1;
+            tracing::warn!(
+                "the new image has another allocator: what it did before it was probed is lost"
+            );
+        }
+        Ok(self.kernel.purge_replaced()?)
+    }
+
     /// The main thread ended. If the process goes on, so do we.
     fn main_exit(&mut self) -> Result<(), SessionError> {
         let thread = self.process.living_thread();
@@ -305,7 +321,10 @@ impl Recorder {
             std::thread::sleep(ENDING);
         }
         match self.process.living_thread() {
-            Some(now) if thread == Some(now) => self.follow_thread(now),
+            Some(now) if thread == Some(now) => {
+                self.prober.begin_image(); // what was probed since went with the thread as well
+                self.follow_thread(now)
+            }
             _ => Ok(()),
         }
     }
@@ -330,6 +349,15 @@ impl Recorder {
         match self.prober.refresh(&mut self.kernel, &mut self.modules) {
             // It ended, and what it had mapped is as we saw it last.
             Err(SessionError::Target(_)) => Ok(()),
+            // One object that comes late must not cost the report of all others.
+            Err(
+                error @ (SessionError::MarkFunction { .. }
+                | SessionError::Bpf(BpfError::Attach { .. })),
+            ) => {
+                self.interruptions += 1;
+                tracing::warn!("a library that was loaded now is not probed: {error}");
+                Ok(())
+            }
             other => other,
         }
     }

@@ -131,6 +131,13 @@ impl Held {
                 {
                     at(Progress::Mapped)?;
                 }
+                // A constructor replaced the image: everything begins again, debug registers included.
+                WaitStatus::PtraceEvent(_, _, libc::PTRACE_EVENT_EXEC) => {
+                    self.entry = self.auxiliary_entry()?;
+                    at(Progress::Executed)?;
+                    self.break_at_entry()
+                        .map_err(|error| self.error("setting a breakpoint", error))?;
+                }
                 WaitStatus::Stopped(_, Signal::SIGTRAP) if self.is_at_entry() => break,
                 WaitStatus::Stopped(_, other) => signal = Some(other),
                 status @ (WaitStatus::Exited(..) | WaitStatus::Signaled(..)) => {
@@ -154,7 +161,9 @@ impl Held {
         }
         ptrace::setoptions(
             pid,
-            ptrace::Options::PTRACE_O_TRACESYSGOOD | ptrace::Options::PTRACE_O_EXITKILL,
+            ptrace::Options::PTRACE_O_TRACESYSGOOD
+                | ptrace::Options::PTRACE_O_TRACEEXEC
+                | ptrace::Options::PTRACE_O_EXITKILL,
         )
         .map_err(|error| self.error("ptrace", error))?;
         self.entry = self.auxiliary_entry()?;
