@@ -55,11 +55,11 @@ pub fn walk(
     for len in 0..=max {
         // SAFETY: as above.
         unsafe { count.write_volatile(len as u32) };
-        if len == max || !(LOWEST..=HIGHEST).contains(&fp) {
+        if len == max || fp < LOWEST || fp > HIGHEST {
             break;
         }
         let mut offset = fp.wrapping_sub(base);
-        if !offset.is_multiple_of(WORD) || offset / WORD >= end {
+        if offset % WORD != 0 || offset / WORD >= end {
             let words = if offset < MAX_STEP && copy(window, fp, WINDOW_WORDS) {
                 WINDOW_WORDS as u64 - 1
             } else if copy(window, fp, 2) {
