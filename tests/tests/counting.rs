@@ -42,8 +42,9 @@ fn attached_with_a_mark_each_millisecond() -> Result<()> {
         return Ok(());
     }
     let (report, own) = trace(4, "-i 1ms -n 1000000")?;
+    // How many there are is a matter of the machine's speed; that it was cut often, and not once, is not.
     println!("{} iterations", report.iterations().len());
-    assert!(report.iterations().len() > 100, "{} iterations", report.iterations().len());
+    assert!(report.iterations().len() > 20, "{} iterations", report.iterations().len());
     assert_same(&report, own, 4);
     Ok(())
 }
