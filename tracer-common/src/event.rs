@@ -1,6 +1,10 @@
 //! What the kernel tells user space through the ring buffer.
 
-use crate::{Space, StackId, limits::MAX_FRAMES, pod};
+use crate::{
+    Space, StackId,
+    limits::{MAX_FRAMES, RAW_STACK_BYTES},
+    pod,
+};
 
 /// What an event is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +25,8 @@ pub enum EventKind {
     MainExit = 6,
     /// Another thread replaced the image, and took the main one's place; a bare [`EventHeader`]. As above.
     ThreadExec = 7,
+    /// A stack that the kernel side could not unwind, as raw memory; a [`RawStackEvent`].
+    RawStack = 8,
 }
 
 impl EventKind {
@@ -34,6 +40,7 @@ impl EventKind {
             5 => Self::Mapping,
             6 => Self::MainExit,
             7 => Self::ThreadExec,
+            8 => Self::RawStack,
             _ => return None,
         })
     }
@@ -59,9 +66,9 @@ pub struct StackEvent {
     pub stack: StackId,
     /// How many of `frames` are set.
     pub len: u32,
-    /// Padding, zero.
-    pub _pad: u32,
-    /// Return addresses, innermost first. In the ring buffer the array ends after `len` of them.
+    /// How it ended: a [`crate::UnwindStatus`].
+    pub status: u32,
+    /// [`crate::FrameWord`]s, innermost first. In the ring buffer the array ends after `len` of them.
     pub frames: [u64; MAX_FRAMES],
 }
 
@@ -70,8 +77,38 @@ impl StackEvent {
     pub const HEAD: usize = 24;
 }
 
+/// The top of a thread's stack and the registers to begin with, for user space to unwind. A [`StackEvent`] with
+/// what the kernel side found of it follows under the same id.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct RawStackEvent {
+    /// Kind and address space.
+    pub header: EventHeader,
+    /// The id that the block refers to; no other block does.
+    pub stack: StackId,
+    /// Where the allocation call returned to.
+    pub ip: u64,
+    /// The caller's stack pointer: the address of `bytes`.
+    pub sp: u64,
+    /// The caller's `rbp`.
+    pub bp: u64,
+    /// How many of `bytes` are set, a multiple of 8.
+    pub len: u32,
+    /// Padding, zero.
+    pub _pad: u32,
+    /// The memory.
+    pub bytes: [u8; RAW_STACK_BYTES],
+}
+
+impl RawStackEvent {
+    /// Bytes before the memory.
+    pub const HEAD: usize = 48;
+}
+
+const _: () = assert!(size_of::<RawStackEvent>() == RawStackEvent::HEAD + RAW_STACK_BYTES);
+const _: () = assert!(core::mem::offset_of!(RawStackEvent, bytes) == RawStackEvent::HEAD);
 const _: () = assert!(size_of::<EventHeader>() == 8);
 const _: () = assert!(size_of::<StackEvent>() == StackEvent::HEAD + 8 * MAX_FRAMES);
 const _: () = assert!(core::mem::offset_of!(StackEvent, frames) == StackEvent::HEAD);
 
-pod!(EventHeader, StackEvent);
+pod!(EventHeader, StackEvent, RawStackEvent);

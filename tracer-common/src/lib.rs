@@ -6,8 +6,10 @@
 
 #![no_std]
 
+mod code;
 mod epoch;
 mod event;
+mod frame;
 mod ids;
 pub mod limits;
 mod live;
@@ -16,15 +18,20 @@ pub mod names;
 mod settings;
 mod tally;
 mod thread;
+pub mod unwind;
+mod walk;
 
+pub use code::{CodeMap, CodeSpan, MAX_SPANS, SpanKind};
 pub use epoch::{EpochSlot, KernelState, Row, RowCounts, RowKey, Trigger};
-pub use event::{EventHeader, EventKind, StackEvent};
+pub use event::{EventHeader, EventKind, RawStackEvent, StackEvent};
+pub use frame::{FrameAt, FrameWord, StackHash, UnwindStatus};
 pub use ids::{Epoch, Space, StackId};
 pub use live::{LiveBlock, LiveKey};
 pub use mapping::{MapCall, MapCallKind, MapEvent, MapOp};
-pub use settings::{CodeRange, Control, ShimStep};
+pub use settings::{CodeRange, Control};
 pub use tally::{Tally, TallyKind};
 pub use thread::{CallKind, OperatorCall, ThreadState};
+pub use walk::{Memo, RuleCache, RuleCacheEntry, Walk};
 
 /// Implements aya's marker for types that may be copied from and to kernel memory as bytes.
 macro_rules! pod {

@@ -1,17 +1,28 @@
 //! Capacities. What a limit cuts off is counted, never dropped in silence.
 
-/// Frames kept of a stack, innermost first. `bpf_get_stack` gives no more than
-/// `kernel.perf_event_max_stack`, which is 127 unless somebody raised it.
-pub const MAX_FRAMES: usize = 127;
+/// Frames kept of a stack, innermost first. 13 frames of Python 3.10 take 124 of C.
+pub const MAX_FRAMES: usize = 256;
 
-/// Words of the target's stack that are copied at a time, to walk it in the copy. A power of two.
-pub const WINDOW_WORDS: usize = 128;
+/// Words of the target's stack that are copied at a time, to unwind it in the copy. A power of two.
+pub const WINDOW_WORDS: usize = 512;
 
-/// Allocation shims (`operator new`, `strdup` …) that may lie between a caller and `malloc`.
-pub const MAX_SHIM_STEPS: usize = 4;
+/// Words of the stack that a remembered stack may depend on: a return address each frame, and a few more.
+pub const MEMO_SLOTS: usize = 120;
 
-/// Shim return addresses known per process.
-pub const MAX_SHIMS: u32 = 4096;
+/// Stacks that are remembered, by the place of the call. A power of two.
+pub const MEMO_ENTRIES: u32 = 4096;
+
+/// Code addresses whose rule is remembered. A power of two.
+pub const CACHED_RULES: usize = 4096;
+
+/// Unwind tables, of all objects together.
+pub const MAX_TABLES: u32 = 1024;
+
+/// Bytes of the stack that go to user space where the kernel side can't unwind it. A multiple of 4096.
+pub const RAW_STACK_BYTES: usize = 16 << 10;
+
+/// Such stacks a second, at most; what is beyond keeps what the kernel side found of it.
+pub const RAW_STACKS_PER_SECOND: u32 = 50;
 
 /// Objects with an allocator whose own frees are told apart.
 pub const MAX_ALLOCATORS: u32 = 8;

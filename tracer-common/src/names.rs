@@ -14,8 +14,14 @@ pub const LIVE: &str = "LIVE";
 pub const THREADS: &str = "THREADS";
 /// [`crate::StackId`]s that user space has, per address space.
 pub const KNOWN: &str = "KNOWN";
-/// Return address → [`crate::ShimStep`].
-pub const SHIMS: &str = "SHIMS";
+/// [`crate::CodeMap`], two.
+pub const CODE: &str = "CODE";
+/// Unwind tables: each an array of [`crate::unwind::Node`]s.
+pub const TABLES: &str = "TABLES";
+/// [`crate::Memo`]s.
+pub const MEMOS: &str = "MEMOS";
+/// [`crate::RuleCache`], one.
+pub const RULES: &str = "RULES";
 /// [`crate::CodeRange`]s of allocators.
 pub const ALLOCATORS: &str = "ALLOCATORS";
 /// [`crate::Tally`], one per CPU.

@@ -14,18 +14,8 @@ pub struct Control {
     pub trampoline: u64,
     /// 1 while the target is to be stopped whenever the dynamic linker has changed its list of objects.
     pub sync_objects: u32,
-    /// Padding, zero.
-    pub _pad: u32,
-}
-
-/// How to get from an allocation shim's frame to its caller's, at one return address in the shim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
-pub struct ShimStep {
-    /// The caller's stack pointer minus the shim's, in bytes; the return address lies 8 below it.
-    pub cfa_offset: u32,
-    /// 1 while `rbp` still is the caller's, so that a frame-pointer walk may go on from there.
-    pub keeps_rbp: u32,
+    /// Which of the two code maps is in use.
+    pub code_map: u32,
 }
 
 /// Where an allocator's own code lies in the target.
@@ -39,6 +29,5 @@ pub struct CodeRange {
 }
 
 const _: () = assert!(size_of::<Control>() == 24);
-const _: () = assert!(size_of::<ShimStep>() == 8);
 
-pod!(Control, ShimStep, CodeRange);
+pod!(Control, CodeRange);

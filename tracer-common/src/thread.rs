@@ -1,6 +1,6 @@
 //! What is kept per thread of the target, between an allocation call's entry and its return.
 
-use crate::{LiveBlock, MapCall, StackEvent, limits::WINDOW_WORDS, pod};
+use crate::{LiveBlock, MapCall, StackEvent, Walk, limits::WINDOW_WORDS, pod};
 
 /// How a call's arguments and result are to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +58,8 @@ pub struct ThreadState {
     pub operators: [OperatorCall; 2],
     /// The mapping call in flight. It may be part of the allocation call, and has a slot of its own.
     pub map: MapCall,
+    /// The stack walk in progress.
+    pub walk: Walk,
     /// Where the stack is put together; also the event that carries it.
     pub stack: StackEvent,
     /// A copy of the top of the thread's own stack, and a word that is never written: an index into the
@@ -67,7 +69,7 @@ pub struct ThreadState {
 
 const _: () = assert!(
     size_of::<ThreadState>()
-        == 152 + size_of::<StackEvent>() + size_of::<u64>() * (WINDOW_WORDS + 1)
+        == 152 + size_of::<Walk>() + size_of::<StackEvent>() + size_of::<u64>() * (WINDOW_WORDS + 1)
 );
 
 pod!(ThreadState);

@@ -1,0 +1,66 @@
+//! Where code lies in the target, and which table unwinds it.
+
+use crate::{Space, pod};
+
+/// Stretches of code that are told apart.
+pub const MAX_SPANS: usize = 1024;
+
+/// All executable mappings of the target at one time, by address.
+///
+/// There are two of these: one in use, and one that the controller is free to write. [`crate::Control`] says which.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct CodeMap {
+    /// Never the same twice in a run, never 0: what was found out by another code map is void.
+    pub generation: u32,
+    /// The address space that it describes.
+    pub space: Space,
+    /// How many spans are set.
+    pub len: u32,
+    /// Padding, zero.
+    pub _pad: u32,
+    /// Their first addresses, ascending. Unused ones are `u64::MAX`.
+    pub starts: [u64; MAX_SPANS],
+    /// The rest of them.
+    pub spans: [CodeSpan; MAX_SPANS],
+}
+
+/// A stretch of code.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct CodeSpan {
+    /// The address after its last.
+    pub end: u64,
+    /// What to subtract from an address to get that by the object's own headers; may wrap.
+    pub bias: u64,
+    /// The address that the table's pcs count from.
+    pub origin: u64,
+    /// Index of the table; only where `kind` is `Table`.
+    pub table: u32,
+    /// Leaves of the table; its escapes follow them.
+    pub leaves: u32,
+    /// The object's number in this run; [`crate::FrameWord::MAX_MODULES`] and above have none.
+    pub module: u32,
+    /// A [`SpanKind`].
+    pub kind: u32,
+}
+
+/// What is known of a stretch of code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum SpanKind {
+    /// Code of an object, with a table.
+    Table = 1,
+    /// Code of an object whose table is still to come.
+    Pending = 2,
+    /// Code of an object that has no call frame information.
+    Bare = 3,
+    /// Code in no file, made at run time.
+    Anonymous = 4,
+}
+
+const _: () = assert!(size_of::<CodeSpan>() == 40);
+const _: () = assert!(size_of::<CodeMap>() == 16 + MAX_SPANS * 48);
+const _: () = assert!(MAX_SPANS.is_power_of_two());
+
+pod!(CodeMap, CodeSpan);
