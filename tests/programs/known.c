@@ -85,8 +85,15 @@ int _dl_find_object(void *address, struct found *found) {
 }
 #endif
 
+static int file = -1;
+
+// Before a library goes, so that it can come back often.
+__attribute__((destructor)) static void end(void) {
+    if (file >= 0) close(file);
+    file = -1;
+}
+
 static void flush(struct text *text) {
-    static int file = -1;
     if (file < 0) {
         const char *path = getenv("KNOWN_FILE");
         file = path ? open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666) : STDERR_FILENO;
@@ -105,11 +112,8 @@ static void add(struct text *text, const char *format, ...) {
 }
 
 static const char *path_of(const struct object *object) {
-    if (object->name && strchr(object->name, '/') && object->bias != 0) {
-        // musl names the program itself, perhaps by a relative path; the dynamic linker is no other way to be found.
-        if (object->name[0] == '/') return object->name;
-    }
-    if (object->name && object->name[0] == '[') return object->name;
+    // The program itself has no name, or, with musl, perhaps a relative one.
+    if (object->name && object->name[0] == '/') return object->name;
     if (program[0] == 0) {
         ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
         if (length < 0) abort();
@@ -216,5 +220,12 @@ __attribute__((noinline)) void known_after(size_t size) {
     uintptr_t here = (uintptr_t)__builtin_return_address(0);
     uintptr_t bias = find(here, &object) ? object.bias : 0;
     add(&text, "after %zu %lx\n", size, here - bias);
+    flush(&text);
+}
+
+void known_count(size_t size, unsigned long number) {
+    struct text text;
+    text.length = 0;
+    add(&text, "count %zu %lu\n", size, number);
     flush(&text);
 }

@@ -12,6 +12,7 @@
 //   frame ADDRESS PATH   by the object's own headers; PATH is "-" for code in no object
 //   end outermost|lost   at the outermost function, or at code that the unwinder knows nothing of
 //   after SIZE ADDRESS   in the function of the first frame
+//   count SIZE NUMBER    allocations of this size; otherwise there are as many as stacks
 #pragma once
 #include <stddef.h>
 
@@ -37,6 +38,9 @@ void known_before_size_some(const char *name, size_t size, const void *function)
 
 // Right after the allocation.
 void known_after(size_t size);
+
+// How many allocations of a size there were, where not each was told.
+void known_count(size_t size, unsigned long number);
 
 // An allocation whose result nobody needs. It stays, so that the figures do.
 #define KNOWN(name, allocation)             \

@@ -464,7 +464,7 @@ void cases(const char *prefix, size_t base) {
     known_begin(prefix, base);
     nested();
     STAY;
-    busy(2, 3, 4, 5, 6, 7);
+    busy(1, 3, 4, 5, 6, 7);
     allocators();
     recursion(200);
     endless(300);

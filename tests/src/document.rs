@@ -13,6 +13,17 @@ pub struct Document(Value);
 #[derive(Clone, Copy, Debug)]
 pub struct Stack<'a>(&'a Value);
 
+/// One frame of a stack that is there at run time, so not an inlined one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// The path of its object; `None` for code in no object.
+    pub module: Option<&'a str>,
+    /// Where it goes on, by the object's own headers.
+    pub address: u64,
+    /// Its function, where that has a name.
+    pub function: Option<&'a str>,
+}
+
 impl Document {
     /// Reads one document.
     ///
@@ -198,6 +209,33 @@ impl<'a> Stack<'a> {
             .collect()
     }
 
+    /// How its unwinding ended.
+    ///
+    /// # Panics
+    ///
+    /// Where it doesn't say.
+    #[track_caller]
+    pub fn unwind(&self) -> &'a str {
+        self.0["unwind"].as_str().unwrap_or_else(|| panic!("no unwind in {:#}", self.0))
+    }
+
+    /// Its frames, innermost first, without the inlined ones.
+    ///
+    /// # Panics
+    ///
+    /// Where one has no address.
+    #[track_caller]
+    pub fn frames(&self) -> Vec<Frame<'a>> {
+        let frames = list(&self.0["frames"]).iter().filter(|frame| frame["inlined"] != true);
+        frames
+            .map(|frame| Frame {
+                module: frame["module"].as_str().filter(|module| !module.is_empty()),
+                address: hexadecimal(&frame["address"]),
+                function: frame["function"].as_str(),
+            })
+            .collect()
+    }
+
     /// Net (bytes, blocks) of each iteration.
     #[track_caller]
     pub fn net(&self) -> Vec<(i64, i64)> {
@@ -223,4 +261,11 @@ fn integer(value: &Value) -> i64 {
 #[track_caller]
 fn list(value: &Value) -> &[Value] {
     value.as_array().unwrap_or_else(|| panic!("{value} is not a list"))
+}
+
+#[track_caller]
+fn hexadecimal(value: &Value) -> u64 {
+    let digits = value.as_str().and_then(|text| text.strip_prefix("0x"));
+    let number = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
+    number.unwrap_or_else(|| panic!("{value} is not an address"))
 }

@@ -4,6 +4,7 @@
 mod binary;
 mod book;
 mod document;
+mod known;
 mod lines;
 mod memtrace;
 mod process;
@@ -14,7 +15,8 @@ mod wait;
 
 pub use binary::memtrace_binary;
 pub use book::{Book, Counts};
-pub use document::{Document, Stack};
+pub use document::{Document, Frame, Stack};
+pub use known::{Compared, KNOWN_FILE, Known, MOST_FRAMES};
 pub use memtrace::{Finished, Memtrace, Running};
 pub use process::{bytes_at, mapped_object, start_time};
 pub use program::Program;

@@ -34,7 +34,7 @@ impl Program {
         };
         let text = fs::read(&source).with_context(|| source.display().to_string())?;
         let mut hasher = DefaultHasher::new();
-        (&source, text, flags).hash(&mut hasher);
+        (&source, text, flags, headers(&source)?).hash(&mut hasher);
         let stem = source.file_stem().unwrap_or_default().to_string_lossy();
         let folder = target_folder()?.join("test-programs");
         let path = folder.join(format!("{stem}-{:016x}", hasher.finish()));
@@ -92,6 +92,19 @@ impl Program {
         target.expect("ready")?;
         Ok(target)
     }
+}
+
+/// The headers beside a source; their names and text.
+fn headers(source: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>> {
+    let mut headers = Vec::new();
+    for entry in fs::read_dir(source.parent().context("a source without a folder")?)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "h") {
+            headers.push((path.clone(), fs::read(path)?));
+        }
+    }
+    headers.sort();
+    Ok(headers)
 }
 
 /// What a program is written in.
