@@ -229,7 +229,9 @@ impl<'a> Stack<'a> {
         let frames = list(&self.0["frames"]).iter().filter(|frame| frame["inlined"] != true);
         frames
             .map(|frame| Frame {
-                module: frame["module"].as_str().filter(|module| !module.is_empty()),
+                module: frame["module"]
+                    .as_str()
+                    .filter(|module| !module.is_empty() && !module.starts_with('[')),
                 address: hexadecimal(&frame["address"]),
                 function: frame["function"].as_str(),
             })
