@@ -275,6 +275,10 @@ fn agrees(places: &[Place], extent: Extent, frames: &[Frame<'_>], status: &str) 
         ("frame_pointers", Extent::Whole) => skips(places, frames),
         ("frame_pointers", Extent::Lost) => continues(places, frames),
         ("truncated", _) => frames.len() == MOST_FRAMES && begins(places, frames, false),
+        // Which object that is, is what is not known.
+        ("unknown_code", _) if frames.last().is_some_and(|last| last.module.is_none()) => {
+            begins(places, &frames[..frames.len() - 1], false)
+        }
         _ => !frames.is_empty() && begins(places, frames, false),
     }
 }

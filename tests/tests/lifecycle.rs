@@ -1,6 +1,8 @@
 //! What happens to a process and its threads while they allocate: the figures are exact, or the report says
 //! that they aren't. `programs/lifecycle.c` has the scenarios and counts its own calls.
 
+use std::fs;
+
 use anyhow::{Context as _, Result};
 use memtrace_tests::{Document, Memtrace, Program, Running, Target, cannot_trace};
 use rustix::process::Signal;
@@ -168,6 +170,32 @@ fn a_shell_that_executes_a_program() -> Result<()> {
     report.assert_ledger_closes();
     assert_eq!(own_of(&report, &program), own);
     assert_eq!(report.stacks().iter().map(|stack| stack.number("live_bytes")).sum::<i64>(), 0);
+    Ok(())
+}
+
+/// A script that executes itself, faster than its old images can be cleared up: what a new one has allocated meanwhile
+/// stays.
+#[test]
+fn thirty_images_in_a_row() -> Result<()> {
+    if cannot_trace(&["sh"]) {
+        return Ok(());
+    }
+    let folder = tempfile::tempdir()?;
+    let (script, file) = (folder.path().join("script"), folder.path().join("report.json"));
+    fs::write(&script, "[ $1 -eq 0 ] || exec sh \"$0\" $(($1 - 1))\n")?;
+    Memtrace::new(["exec", "--strict", "--format", "json", "-o"])
+        .arg(&file)
+        .args("-- sh")
+        .arg(&script)
+        .arg("30")
+        .run()?
+        .expect_code(0);
+    let report = Document::read(&file)?;
+    report.assert_ledger_closes();
+    // The last image's are no more than one image has.
+    let live: i64 = report.stacks().iter().map(|stack| stack.number("live_blocks")).sum();
+    let [allocs, ..] = report.counts();
+    assert!(live <= allocs / 31, "{live} of {allocs} blocks live");
     Ok(())
 }
 
