@@ -3,16 +3,14 @@
 use std::{
     fs,
     io::{Read as _, Write as _},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    path::Path,
-    process::Command,
+    net::{SocketAddr, TcpStream},
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread::{self, ScopedJoinHandle},
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
-use memtrace_tests::{LONG, Memtrace, Target, cannot_trace, start_time, until};
+use memtrace_tests::{LONG, Memtrace, Nginx, cannot_trace, start_time, until};
 
 const CLIENTS: usize = 2;
 
@@ -88,43 +86,6 @@ fn nginx_serves_every_request() -> Result<()> {
     assert!(nginx.process.is_running()?);
     assert_eq!(start_time(nginx.process.pid())?, started);
     Ok(())
-}
-
-/// A server in one process, on a port of its own.
-struct Nginx {
-    process: Target,
-    address: SocketAddr,
-}
-
-impl Nginx {
-    fn start(folder: &Path) -> Result<Self> {
-        // Free now; nobody else is given it so soon.
-        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-        let root = folder.display();
-        let configuration = folder.join("nginx.conf");
-        fs::write(
-            &configuration,
-            format!(
-                "daemon off; master_process off; pid {root}/pid; error_log {root}/error.log;\n\
-                 events {{ }}\n\
-                 http {{\n\
-                   access_log off; root {root};\n\
-                   client_body_temp_path {root}/body; proxy_temp_path {root}/proxy;\n\
-                   fastcgi_temp_path {root}/fastcgi; uwsgi_temp_path {root}/uwsgi;\n\
-                   scgi_temp_path {root}/scgi;\n\
-                   server {{ listen {address}; }}\n\
-                 }}\n"
-            ),
-        )?;
-        // Ends with us even if we are killed.
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "nginx", "-c"]).arg(&configuration).arg("-e");
-        command.arg(folder.join("error.log"));
-        command.env("PATH", "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin");
-        let server = Self { process: Target::start(&mut command)?, address };
-        until("nginx listens", || TcpStream::connect(address).is_ok())?;
-        Ok(server)
-    }
 }
 
 fn request(address: SocketAddr, content: &str) -> Result<()> {
