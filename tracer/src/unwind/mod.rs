@@ -1,9 +1,7 @@
-//! From a frame to its caller's, for code that keeps no frame pointer.
-//!
-//! Pure functions of an ELF object's bytes. What they find goes into the kernel side's maps.
+//! From a frame to its caller's: an object's call frame information as tables for the kernel side.
 
 mod rows;
-mod shims;
+mod stub;
 
 pub(crate) use rows::Rows;
-pub use shims::shim_steps;
+pub use stub::{Deferred, Table, Tables, UnwindError, build};

@@ -3,15 +3,13 @@
 use std::ops::Range;
 
 use gimli::{
-    BaseAddresses, CfaRule, EhFrame, EhFrameHdr, EndianSlice, LittleEndian, ParsedEhFrameHdr,
-    Pointer, RegisterRule, UnwindContext, UnwindSection, X86_64,
+    BaseAddresses, EhFrame, EhFrameHdr, EndianSlice, LittleEndian, ParsedEhFrameHdr, Pointer,
+    UnwindSection,
 };
 use object::{
     elf::PT_GNU_EH_FRAME,
     read::elf::{FileHeader, ProgramHeader, SectionHeader},
 };
-
-use tracer_common::ShimStep;
 
 use crate::{
     sites::elf::{ENDIAN, Elf},
@@ -29,7 +27,6 @@ pub(crate) struct Rows<'data> {
     index: Option<ParsedEhFrameHdr<Slice<'data>>>,
     frames: EhFrame<Slice<'data>>,
     bases: BaseAddresses,
-    context: UnwindContext<usize>,
 }
 
 impl<'data> Rows<'data> {
@@ -65,12 +62,12 @@ impl<'data> Rows<'data> {
     ) -> Option<Self> {
         let frames = EhFrame::new(elf.bytes_from(start)?, LittleEndian);
         let bases = bases.set_eh_frame(start.0);
-        Some(Self { index, frames, bases, context: UnwindContext::new() })
+        Some(Self { index, frames, bases })
     }
 
     /// The addresses of the function, or of the part of one, that has the instruction at `address`.
     pub(crate) fn extent(&self, address: ElfAddr) -> Option<Range<u64>> {
-        let Self { index, frames, bases, .. } = self;
+        let Self { index, frames, bases } = self;
         let cie = EhFrame::cie_from_offset;
         let entry = match index.as_ref().and_then(ParsedEhFrameHdr::table) {
             Some(table) => table.fde_for_address(frames, bases, address.0, cie),
@@ -78,28 +75,5 @@ impl<'data> Rows<'data> {
         }
         .ok()?;
         Some(entry.initial_address()..entry.end_address())
-    }
-
-    /// How to get from the frame of the instruction at `address` to its caller's. `None` unless it is a
-    /// matter of `rsp` alone, with the return address right below the caller's frame.
-    pub(super) fn step(&mut self, address: ElfAddr) -> Option<ShimStep> {
-        let Self { index, frames, bases, context } = self;
-        let cie = EhFrame::cie_from_offset;
-        let row = match index.as_ref().and_then(ParsedEhFrameHdr::table) {
-            Some(table) => table.unwind_info_for_address(frames, bases, context, address.0, cie),
-            None => frames.unwind_info_for_address(bases, context, address.0, cie),
-        }
-        .ok()?;
-        let CfaRule::RegisterAndOffset { register: X86_64::RSP, offset } = *row.cfa() else {
-            return None;
-        };
-        let returns = row.register(X86_64::RA) == RegisterRule::Offset(-WORD);
-        // Callee-saved, so without a rule it has not been touched.
-        let keeps_rbp =
-            matches!(row.register(X86_64::RBP), RegisterRule::Undefined | RegisterRule::SameValue);
-        if !(returns && offset >= WORD && offset % WORD == 0) {
-            return None;
-        }
-        Some(ShimStep { cfa_offset: u32::try_from(offset).ok()?, keeps_rbp: keeps_rbp.into() })
     }
 }
