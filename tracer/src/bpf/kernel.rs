@@ -9,7 +9,7 @@ use aya::{
 use rustix::thread::{MembarrierCommand, membarrier};
 use tracer_common::{Control, KernelState, Tally, names};
 
-use super::{BpfError, TargetGroup, maps::Maps};
+use super::{BpfError, TargetGroup, code::CodeState, maps::Maps};
 use crate::{release::KernelRelease, units::Addr};
 
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer-ebpf"));
@@ -64,8 +64,8 @@ pub struct Kernel {
     pub(super) control: Control,
     /// The address space that the last drained epoch ended in.
     pub(super) drained_space: u32,
-    /// Shims that the kernel side was told of, repeated ones included.
-    pub(super) shims: u32,
+    /// What it was told of the target's code.
+    pub(super) code: CodeState,
     /// Capacity of the live set.
     pub(super) max_live: u32,
 }
@@ -111,8 +111,14 @@ impl Kernel {
             raw_tracepoint(&mut ebpf, name)?.load().map_err(BpfError::program(name, "loading"))?;
         }
         let maps = Maps::take(&mut ebpf)?;
-        let control = Control::default();
-        Ok(Self { ebpf, maps, control, drained_space: 0, shims: 0, max_live: settings.max_live })
+        Ok(Self {
+            ebpf,
+            maps,
+            control: Control::default(),
+            drained_space: 0,
+            code: CodeState::default(),
+            max_live: settings.max_live,
+        })
     }
 
     /// Starts to listen to the ends of threads and to `execve`. Probes may follow.

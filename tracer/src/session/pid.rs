@@ -7,6 +7,7 @@ use super::{
     recorder::Recorder,
     sink::Sink,
     steps::Steps,
+    unwinding::Unwinding,
     writer::Writer,
 };
 use crate::{
@@ -34,11 +35,14 @@ pub(super) async fn run(config: &TraceConfig, pid: Pid) -> Result<Exit, SessionE
     kernel.watch_processes()?;
     let mut modules = Modules::default();
     let mut prober = Prober::new(pid, config);
-    prober.refresh(&mut kernel, &mut modules)?;
+    let mut unwinding = Unwinding::new()?;
+    prober.refresh(&mut kernel, &mut modules, &mut unwinding)?;
     prober.check(&modules)?;
     steps.done("setting probes");
+    unwinding.finish(&mut kernel)?;
+    steps.done("making unwind tables (the rest of them)");
     let mut writer = Writer::new(config, sink, &process);
-    let mut recorder = Recorder::start(kernel, process, modules, prober, config)?;
+    let mut recorder = Recorder::start(kernel, process, modules, prober, unwinding, config)?;
     tracing::info!(
         "attached to {pid} ({}): {} in {:.2} s",
         recorder.process.program().display(),

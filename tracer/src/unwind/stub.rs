@@ -60,7 +60,13 @@ impl Deferred {
     pub fn forget_all(&mut self) {}
 
     /// Unwinds.
-    pub fn unwind(&mut self, _ip: u64, _sp: u64, _bp: u64, _stack: &[u8]) -> (Vec<u64>, UnwindStatus) {
+    pub fn unwind(
+        &mut self,
+        _ip: u64,
+        _sp: u64,
+        _bp: u64,
+        _stack: &[u8],
+    ) -> (Vec<u64>, UnwindStatus) {
         (Vec::new(), UnwindStatus::NoRule)
     }
 }
