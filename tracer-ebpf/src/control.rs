@@ -62,6 +62,12 @@ pub fn trampoline() -> u64 {
     read().trampoline
 }
 
+/// Which code map is in use.
+#[inline(always)]
+pub fn code_map() -> u32 {
+    read().code_map
+}
+
 /// The target's thread group, as its pid namespace numbers it.
 #[inline(always)]
 pub fn target_tgid() -> u32 {
@@ -91,6 +97,6 @@ fn read() -> Control {
     match CONTROL.get_ptr(0) {
         // SAFETY: element 0 exists; the controller may write meanwhile, but each field is one word.
         Some(control) => unsafe { control.read_volatile() },
-        None => Control { active: 0, drained: 0, trampoline: 0, sync_objects: 0, _pad: 0 },
+        None => Control { active: 0, drained: 0, trampoline: 0, sync_objects: 0, code_map: 0 },
     }
 }

@@ -18,17 +18,21 @@ mod atomic;
 mod calls;
 mod control;
 mod epochs;
-mod frame_pointers;
+mod memo;
 mod in_flight;
 mod live;
 mod map_events;
 mod mappings;
 mod operators;
 mod process;
+mod raw;
 mod record;
 mod rows;
 mod stack;
+mod tables;
 mod tally;
+mod walk;
+mod window;
 
 use aya_ebpf::{
     macros::{raw_tracepoint, uprobe, uretprobe},

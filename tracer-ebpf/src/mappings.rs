@@ -200,7 +200,7 @@ fn attribute(
         // SAFETY: as above.
         unsafe { (*thread).map.owes_stack = 1 };
     } else if grows {
-        change.stack = stack::capture(call, now.space, thread, false);
+        change.stack = stack::capture(call, now.space, thread);
         // One that finds no room is sent again with its next event.
         stack::send(thread, change.stack, now.space);
     }

@@ -111,7 +111,7 @@ fn allocated(call: &Returned, thread: *mut ThreadState, now: Now, address: u64, 
             return;
         }
     }
-    let mut id = stack::capture(call, now.space, thread, true);
+    let mut id = stack::capture(call, now.space, thread);
     if mappings::owes_stack(thread) {
         stack::send(thread, id, now.space);
         mappings::settle(thread, now, id);
