@@ -18,6 +18,8 @@ pub const KNOWN: &str = "KNOWN";
 pub const CODE: &str = "CODE";
 /// Unwind tables: each an array of [`crate::unwind::Node`]s.
 pub const TABLES: &str = "TABLES";
+/// The programs that a walk goes through where the kernel has no loops, by [`crate::chain`]'s numbers.
+pub const CHAIN: &str = "CHAIN";
 /// [`crate::Memo`]s.
 pub const MEMOS: &str = "MEMOS";
 /// [`crate::RuleCache`], one.

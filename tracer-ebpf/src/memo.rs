@@ -12,15 +12,21 @@ use tracer_common::{
     limits::{MEMO_ENTRIES, MEMO_SLOTS, WINDOW_WORDS},
 };
 
-use crate::{atomic, window};
+use crate::{atomic, tables, window};
 
-/// The last one is never recalled: for walks that find theirs taken.
+/// One for each number that [`index`] gives, and [`NONE`].
 #[map]
 static MEMOS: Array<Memo> = Array::with_max_entries(MEMO_ENTRIES + 1, 0);
 
 /// The stack at (`ip`, `sp`, `bp`), if it is remembered and the same as then. Uses the thread's window.
 #[inline(always)]
-pub fn recall(thread: *mut ThreadState, ip: u64, sp: u64, bp: u64, generation: u32) -> Option<StackId> {
+pub fn recall(
+    thread: *mut ThreadState,
+    ip: u64,
+    sp: u64,
+    bp: u64,
+    generation: u32,
+) -> Option<StackId> {
     let memo = MEMOS.get_ptr(index(ip, sp))?;
     // SAFETY: points to an element of the map; another thread may write it, which the sequence tells.
     unsafe {
@@ -55,18 +61,30 @@ pub fn recall(thread: *mut ThreadState, ip: u64, sp: u64, bp: u64, generation: u
     }
 }
 
-/// A place to note down what a walk depends on, which nobody else writes until [`publish`]. Where that for (`ip`,
-/// `sp`) is being written, one that is never recalled.
+/// The memo that is never recalled: for walks that find theirs taken.
+pub const NONE: u32 = MEMO_ENTRIES;
+
+/// The number of a memo to note down what a walk depends on, which nobody else writes until [`publish`]. Where that
+/// for (`ip`, `sp`) is being written, [`NONE`].
 #[inline(always)]
-pub fn claim(ip: u64, sp: u64) -> Option<*mut Memo> {
-    let memo = MEMOS.get_ptr_mut(index(ip, sp))?;
+pub fn claim(ip: u64, sp: u64) -> u32 {
+    let number = index(ip, sp);
+    let Some(memo) = numbered(number) else { return NONE };
     // SAFETY: points to an element of the map.
     let sequence = unsafe { (&raw mut (*memo).sequence).read_volatile() };
     // SAFETY: as above.
-    if sequence & 1 == 0 && atomic::replace(unsafe { &raw mut (*memo).sequence }, sequence, sequence + 1) {
-        return Some(memo);
+    let sequence_at = unsafe { &raw mut (*memo).sequence };
+    if sequence & 1 == 0 && atomic::replace(sequence_at, sequence, sequence + 1) {
+        number
+    } else {
+        NONE
     }
-    MEMOS.get_ptr_mut(MEMO_ENTRIES)
+}
+
+/// The memo with a number.
+#[inline(always)]
+pub fn numbered(number: u32) -> Option<*mut Memo> {
+    MEMOS.get_ptr_mut(number)
 }
 
 /// Notes that the walk depends on the word at `address`, which is `value`.
@@ -105,22 +123,29 @@ fn bounded(mut slot: u64) -> usize {
     slot as usize
 }
 
-/// Makes the walk's result known, where it depends on nothing else than what was noted.
+/// Makes the result of the thread's walk known, where it depends on nothing else than what was noted.
 #[inline(always)]
-pub fn publish(memo: *mut Memo, thread: *const ThreadState, generation: u32, stack: StackId) {
-    // SAFETY: `thread` belongs to this thread alone, and until the sequence is even again so does `memo`.
+pub fn publish(thread: *const ThreadState, stack: StackId) {
+    // SAFETY: `thread` points to a map value that belongs to this thread alone.
+    let walk = unsafe { &(*thread).walk };
+    if walk.memo == NONE {
+        return;
+    }
+    let (Some(memo), Some(code)) = (numbered(walk.memo), tables::numbered_code(walk.code)) else {
+        return;
+    };
+    let lasting = walk.status == UnwindStatus::Complete as u32
+        || walk.status == UnwindStatus::FramePointers as u32
+        || walk.status == UnwindStatus::NoRule as u32
+        || walk.status == UnwindStatus::Depth as u32;
+    let fits = lasting && walk.slots <= MEMO_SLOTS as u32;
+    // SAFETY: points to an element of the map, which this walk claimed.
     unsafe {
-        let walk = &(*thread).walk;
-        let lasting = walk.status == UnwindStatus::Complete as u32
-            || walk.status == UnwindStatus::FramePointers as u32
-            || walk.status == UnwindStatus::NoRule as u32
-            || walk.status == UnwindStatus::Depth as u32;
-        let fits = lasting && walk.slots <= MEMO_SLOTS as u32;
         (*memo).ip = walk.first_ip;
         (*memo).sp = walk.first_sp;
         (*memo).bp = walk.first_bp;
         (*memo).stack = stack;
-        (*memo).generation = generation;
+        (*memo).generation = (*code).generation;
         (*memo).words = walk.words;
         (*memo).needs_bp = walk.needs_bp;
         (*memo).len = if fits { walk.slots } else { 0 };

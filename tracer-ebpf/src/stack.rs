@@ -20,12 +20,37 @@ pub static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 static KNOWN: HashMap<StackId, u32> =
     HashMap::with_max_entries(DEFAULT_MAX_STACKS, BPF_F_NO_PREALLOC);
 
+/// Where a stack comes from.
+#[derive(Clone, Copy)]
+pub enum Source {
+    /// It is walked here and now.
+    Walk,
+    /// It was walked before this program began ([`crate::chain`]).
+    Ahead,
+}
+
 /// Finds the stack of the call that just returned, and gives its id.
 ///
 /// Mostly it is the stack that was found here before, which takes no walk; then `thread` has its id alone, not its
 /// frames.
 #[inline(always)]
-pub fn capture(call: &Returned, space: Space, thread: *mut ThreadState) -> StackId {
+pub fn capture(call: &Returned, space: Space, thread: *mut ThreadState, source: Source) -> StackId {
+    match source {
+        Source::Walk => match recall(call, space, thread) {
+            Some(id) => id,
+            None => {
+                let id = walk(thread, space);
+                raw::instead(thread, space, id)
+            }
+        },
+        // SAFETY: `thread` points to a map value that belongs to this thread alone.
+        Source::Ahead => unsafe { (*thread).walk.stack },
+    }
+}
+
+/// The call's stack, if it is remembered. Else all is ready for a walk.
+#[inline(always)]
+pub fn recall(call: &Returned, space: Space, thread: *mut ThreadState) -> Option<StackId> {
     // SAFETY: the context is the probe's register set.
     let (ip, sp, bp) = (call.ip, call.sp, unsafe { (*call.regs).rbp });
     // SAFETY: `thread` points to a map value that belongs to this thread alone.
@@ -34,28 +59,29 @@ pub fn capture(call: &Returned, space: Space, thread: *mut ThreadState) -> Stack
         (walk.first_ip, walk.first_sp, walk.first_bp) = (ip, sp, bp);
         (*thread).stack.len = 0;
     }
-    if let Some(code) = tables::code(space) {
-        // SAFETY: points to an element of a map.
-        let generation = unsafe { (*code).generation };
-        if let Some(id) = memo::recall(thread, ip, sp, bp, generation) {
-            return id;
-        }
-    }
-    let id = walk(thread, space);
-    raw::instead(thread, space, id)
+    memo::recall(thread, ip, sp, bp, tables::generation(space)?)
+}
+
+/// Whether user space has the stack.
+#[inline(always)]
+pub fn is_known(id: StackId) -> bool {
+    KNOWN.get_ptr(id).is_some()
 }
 
 /// Sends the stack that was just captured to user space, unless it has it already. A stack is known only once it
 /// is in the ring buffer.
 #[inline(always)]
-pub fn send(thread: *mut ThreadState, id: StackId, space: Space) -> bool {
-    if KNOWN.get_ptr(id).is_some() {
+pub fn send(thread: *mut ThreadState, id: StackId, space: Space, source: Source) -> bool {
+    if is_known(id) {
         return true;
     }
     // SAFETY: `thread` points to a map value that belongs to this thread alone.
     if unsafe { (*thread).stack.len } == 0 {
         // It was remembered, but not its frames. The stack has not changed: the thread is in our hands.
-        walk(thread, space);
+        match source {
+            Source::Walk => walk(thread, space),
+            Source::Ahead => return false,
+        };
     }
     // SAFETY: as above.
     let (event, len) = unsafe {

@@ -34,12 +34,27 @@ static TABLES: ArrayOfMaps<btf_maps::Array<Node, 1, ANY_SIZE>, { MAX_TABLES as u
 #[map]
 static RULES: Array<RuleCache> = Array::with_max_entries(1, 0);
 
-/// The code map in use, if it is of this address space.
+/// Which code map is in use, if it is of this address space.
 #[inline(always)]
-pub fn code(space: Space) -> Option<*const CodeMap> {
-    let code = CODE.get_ptr(control::code_map() & 1)?;
+pub fn code_number(space: Space) -> Option<u32> {
+    let number = control::code_map() & 1;
+    let code = numbered_code(number)?;
     // SAFETY: points to an element of the map. While it is in use the controller doesn't write it.
-    (unsafe { (*code).space } == space).then_some(code)
+    (unsafe { (*code).space } == space).then_some(number)
+}
+
+/// A code map by its number.
+#[inline(always)]
+pub fn numbered_code(number: u32) -> Option<*const CodeMap> {
+    CODE.get_ptr(number)
+}
+
+/// The generation of the code map in use, if that is of this address space.
+#[inline(always)]
+pub fn generation(space: Space) -> Option<u32> {
+    let code = numbered_code(code_number(space)?)?;
+    // SAFETY: as above.
+    Some(unsafe { (*code).generation })
 }
 
 /// What remembers rules.

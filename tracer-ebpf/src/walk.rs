@@ -35,7 +35,7 @@ const SIGNAL_IP: u64 = 40 + 16 * WORD;
 
 /// What each step needs. Pointers are kept here, where the verifier follows them; numbers in the thread's entry, where
 /// it doesn't.
-struct Context {
+pub struct Context {
     thread: *mut ThreadState,
     code: *const CodeMap,
     rules: *mut RuleCache,
@@ -55,20 +55,53 @@ enum Step {
 /// A function of its own in the object, too: there are several places where a stack may be needed.
 #[inline(never)]
 pub fn walk(thread: *mut ThreadState, space: Space) -> StackId {
+    if begin(thread, space)
+        && let Some(mut context) = Context::of(thread)
+    {
+        // SAFETY: the callback gets the context that is passed here, which outlives the call.
+        unsafe {
+            bpf_loop(
+                MAX_FRAMES as u32,
+                step as *const () as *mut c_void,
+                (&raw mut context).cast(),
+                0,
+            );
+        }
+    }
+    end(thread)
+}
+
+/// Makes ready for the first frame; `false` where there is nothing to go by.
+#[inline(always)]
+pub fn begin(thread: *mut ThreadState, space: Space) -> bool {
     // SAFETY: `thread` points to a map value that belongs to this thread alone.
     let walk = unsafe { &mut (*thread).walk };
     (walk.ip, walk.sp, walk.bp) = (walk.first_ip, walk.first_sp, walk.first_bp);
     walk.hash = StackHash::new(space).0;
     walk.status = UnwindStatus::Depth as u32;
     walk.returns = 1;
-    (walk.bp_slot, walk.flags, walk.len) = (0, 0, 0);
+    (walk.bp_slot, walk.flags, walk.len, walk.round) = (0, 0, 0, 0);
     (walk.guessed, walk.slots, walk.needs_bp, walk.words) = (0, 0, 0, 0);
-    walk.end = 0;
-    let generation = frames(thread, space);
+    (walk.end, walk.memo) = (0, memo::NONE);
+    let Some(code) = tables::code_number(space) else {
+        push(thread, FrameWord::bare(walk.ip, 0));
+        walk.status = UnwindStatus::UnknownCode as u32;
+        return false;
+    };
+    walk.code = code;
+    walk.memo = memo::claim(walk.first_ip, walk.first_sp);
+    // Where it fails the first frame that needs it tries again, and says so.
+    let _ = window::slide(thread, walk.first_sp);
+    true
+}
+
+/// Remembers the result, and gives the stack's id.
+#[inline(always)]
+pub fn end(thread: *mut ThreadState) -> StackId {
+    // SAFETY: as above.
+    let walk = unsafe { &mut (*thread).walk };
     let id = StackHash(walk.hash).finish(walk.status);
-    if let Some((memo, generation)) = generation {
-        memo::publish(memo, thread, generation, id);
-    }
+    memo::publish(thread, id);
     // SAFETY: as above.
     unsafe {
         (*thread).stack.len = walk.len;
@@ -77,38 +110,30 @@ pub fn walk(thread: *mut ThreadState, space: Space) -> StackId {
     id
 }
 
-/// Goes through the frames. Gives what to remember the result by.
-#[inline(always)]
-fn frames(thread: *mut ThreadState, space: Space) -> Option<(*mut Memo, u32)> {
-    // SAFETY: as above.
-    let walk = unsafe { &mut (*thread).walk };
-    let (Some(code), Some(rules)) = (tables::code(space), tables::rules()) else {
-        push(thread, FrameWord::bare(walk.ip, 0));
-        walk.status = UnwindStatus::UnknownCode as u32;
-        return None;
-    };
-    let memo = memo::claim(walk.first_ip, walk.first_sp)?;
-    // Where it fails the first frame that needs it tries again, and says so.
-    let _ = window::slide(thread, walk.first_sp);
-    let mut context = Context { thread, code, rules, memo };
-    // SAFETY: the callback gets the context that is passed here, which outlives the call.
-    unsafe {
-        bpf_loop(
-            MAX_FRAMES as u32,
-            step as *const () as *mut c_void,
-            (&raw mut context).cast(),
-            0,
-        );
+impl Context {
+    /// The context of the walk that `thread` is at.
+    #[inline(always)]
+    pub fn of(thread: *mut ThreadState) -> Option<Self> {
+        // SAFETY: as above.
+        let (code, memo) = unsafe { ((*thread).walk.code, (*thread).walk.memo) };
+        Some(Self {
+            thread,
+            code: tables::numbered_code(code)?,
+            rules: tables::rules()?,
+            memo: memo::numbered(memo)?,
+        })
     }
-    // SAFETY: `code` points to an element of a map.
-    Some((memo, unsafe { (*code).generation }))
 }
 
-/// One frame, as `bpf_loop` wants it.
-unsafe extern "C" fn step(_number: u64, context: *mut Context) -> i64 {
+/// One frame, as `bpf_loop` wants it. Gives 1 where the stack ends.
+///
+/// # Safety
+///
+/// `context` is one.
+pub unsafe extern "C" fn step(_number: u64, context: *mut Context) -> i64 {
     const GO_ON: i64 = 0;
     const STOP: i64 = 1;
-    // SAFETY: `frames` passes it.
+    // SAFETY: the caller passes one.
     let context = unsafe { &*context };
     match frame(context) {
         Step::On => GO_ON,
@@ -188,8 +213,7 @@ fn frame(context: &Context) -> Step {
         } else {
             return guess(thread, memo, span, rule);
         }
-        (bp_at, ra_at) =
-            (cfa.wrapping_sub(u64::from(rule.b()) * WORD), cfa.wrapping_sub(WORD));
+        (bp_at, ra_at) = (cfa.wrapping_sub(u64::from(rule.b()) * WORD), cfa.wrapping_sub(WORD));
     }
     if cfa.wrapping_sub(walk.sp).wrapping_sub(1) >= LARGEST_FRAME {
         return Step::End(UnwindStatus::BadStack);
@@ -250,7 +274,7 @@ fn guess(thread: *mut ThreadState, memo: *mut Memo, span: &CodeSpan, rule: Rule)
     // SAFETY: the entry belongs to this thread alone.
     let walk = unsafe { &mut (*thread).walk };
     let bp = uses_bp(thread, memo);
-    if bp.wrapping_sub(walk.sp) >= LARGEST_GUESS || bp % WORD != 0 {
+    if bp.wrapping_sub(walk.sp) >= LARGEST_GUESS || bp & (WORD - 1) != 0 {
         return Step::End(UnwindStatus::NoRule);
     }
     let ra_at = bp.wrapping_add(WORD);
@@ -311,10 +335,10 @@ fn word(span: &CodeSpan, ip: u64, flags: u64) -> FrameWord {
 /// Adds a frame to the stack.
 #[inline(always)]
 fn push(thread: *mut ThreadState, word: FrameWord) {
+    const MASK: u64 = MAX_FRAMES as u64 - 1;
     // SAFETY: the entry belongs to this thread alone.
     let walk: &mut Walk = unsafe { &mut (*thread).walk };
     let mut index = u64::from(walk.len);
-    const MASK: u64 = MAX_FRAMES as u64 - 1;
     // SAFETY: changes nothing but the operand; then, the index is masked. There are no more steps than frames.
     unsafe {
         asm!("{0} &= {1}", inout(reg) index, const MASK);
