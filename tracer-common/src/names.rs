@@ -43,3 +43,5 @@ pub const MIN_SIZE: &str = "MIN_SIZE";
 pub const MAX_SIZE: &str = "MAX_SIZE";
 /// A mark at each so many entries of the mark function.
 pub const MARK_EVERY: &str = "MARK_EVERY";
+/// Not 0 where stacks are to be those of `bpf_get_stack`.
+pub const KERNEL_STACKS: &str = "KERNEL_STACKS";

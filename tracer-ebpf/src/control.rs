@@ -16,6 +16,9 @@ static MAX_SIZE: Global<u64> = Global::new(u64::MAX);
 #[unsafe(no_mangle)]
 static MARK_EVERY: Global<u64> = Global::new(1);
 
+#[unsafe(no_mangle)]
+static KERNEL_STACKS: Global<u32> = Global::new(0);
+
 #[map]
 static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
 
@@ -90,6 +93,12 @@ pub fn wants(size: u64) -> bool {
 #[inline(always)]
 pub fn mark_every() -> u64 {
     MARK_EVERY.load()
+}
+
+/// Whether stacks are to be those of `bpf_get_stack`, for the bench to compare with.
+#[inline(always)]
+pub fn kernel_stacks() -> bool {
+    KERNEL_STACKS.load() != 0
 }
 
 #[inline(always)]

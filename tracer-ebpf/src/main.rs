@@ -20,6 +20,7 @@ mod chain;
 mod control;
 mod epochs;
 mod in_flight;
+mod kernel_stack;
 mod live;
 mod map_events;
 mod mappings;

@@ -10,7 +10,7 @@ use tracer_common::{
     limits::{DEFAULT_MAX_STACKS, MAX_FRAMES, RING_BYTES},
 };
 
-use crate::{calls::Returned, memo, raw, tables, tally, walk::walk};
+use crate::{calls::Returned, control, kernel_stack, memo, raw, tables, tally, walk::walk};
 
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
@@ -35,6 +35,9 @@ pub enum Source {
 /// frames.
 #[inline(always)]
 pub fn capture(call: &Returned, space: Space, thread: *mut ThreadState, source: Source) -> StackId {
+    if control::kernel_stacks() {
+        return kernel_stack::capture(call, space, thread);
+    }
     match source {
         Source::Walk => match recall(call, space, thread) {
             Some(id) => id,
