@@ -155,7 +155,7 @@ impl Queue {
 
 fn work(queue: &Queue, results: &Sender<Built>, signal: &OwnedFd) {
     while let Some((module, source)) = queue.next() {
-        if results.send(build(module, source)).is_err() {
+        if results.send(build(module, &source)).is_err() {
             return;
         }
         // Full only if it was not read 2^64 times: it is readable then all the same.
@@ -163,10 +163,10 @@ fn work(queue: &Queue, results: &Sender<Built>, signal: &OwnedFd) {
     }
 }
 
-fn build(module: ModuleId, source: Source) -> Built {
+fn build(module: ModuleId, source: &Source) -> Built {
     let start = Instant::now();
     let read;
-    let bytes: Result<&[u8], String> = match &source {
+    let bytes: Result<&[u8], String> = match source {
         Source::Image(bytes) => Ok(bytes),
         Source::File(file) => {
             read = read_object(file);
