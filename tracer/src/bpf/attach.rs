@@ -9,8 +9,8 @@ use std::{
 
 use aya::programs::{UProbe, uprobe::UProbeScope};
 use tracer_common::{
-    CodeRange, ShimStep,
-    limits::{MAX_ALLOCATORS, MAX_SHIMS},
+    CodeRange,
+    limits::MAX_ALLOCATORS,
     names,
 };
 
@@ -130,36 +130,8 @@ impl Kernel {
         self.attach(file, "objects_changed", offset, function)
     }
 
-    /// Makes the return addresses of allocation shims known. Those beyond the map's capacity are left
-    /// out: their callers' frames are missing from stacks, no number is affected.
-    ///
-    /// # Errors
-    ///
-    /// Where the map can't be written.
-    pub fn add_shims(
-        &mut self,
-        steps: impl IntoIterator<Item = (Addr, ShimStep)>,
-    ) -> Result<(), BpfError> {
-        for (address, step) in steps {
-            if self.shims >= MAX_SHIMS {
-                break;
-            }
-            self.maps.shims.insert(address.0, step, 0).map_err(BpfError::map(names::SHIMS))?;
-            self.shims += 1;
-        }
-        Ok(())
-    }
-
-    /// Forgets all shims: another image has others, and elsewhere.
-    ///
-    /// # Errors
-    ///
-    /// Where the map can't be read.
+    /// TEMPORARY.
     pub fn forget_shims(&mut self) -> Result<(), BpfError> {
-        let addresses: Result<Vec<_>, _> = self.maps.shims.keys().collect();
-        for address in addresses.map_err(BpfError::map(names::SHIMS))? {
-            self.maps.shims.remove(&address).map_err(BpfError::map(names::SHIMS))?;
-        }
         self.shims = 0;
         Ok(())
     }

@@ -43,6 +43,7 @@ impl Event {
     fn try_parse(record: &[u8]) -> Option<Self> {
         let space = Space(u32_at(record, size_of::<u32>())?);
         Some(match EventKind::from_raw(u32_at(record, 0)?)? {
+            EventKind::RawStack => return None,
             EventKind::Mark => Self::Mark,
             EventKind::Exec => Self::Exec,
             EventKind::Objects => Self::Objects,

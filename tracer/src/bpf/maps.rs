@@ -5,7 +5,7 @@ use aya::{
     maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf},
 };
 use tracer_common::{
-    CodeRange, Control, EpochSlot, KernelState, LiveBlock, LiveKey, Row, RowKey, ShimStep, Tally,
+    CodeRange, Control, EpochSlot, KernelState, LiveBlock, LiveKey, Row, RowKey, Tally,
     ThreadState, names,
 };
 
@@ -19,7 +19,6 @@ pub(super) struct Maps {
     pub(super) rows: HashMap<MapData, RowKey, Row>,
     pub(super) live: HashMap<MapData, LiveKey, LiveBlock>,
     pub(super) threads: HashMap<MapData, u64, ThreadState>,
-    pub(super) shims: HashMap<MapData, u64, ShimStep>,
     pub(super) allocators: Array<MapData, CodeRange>,
     pub(super) tally: PerCpuArray<MapData, Tally>,
     pub(super) events: RingBuf<MapData>,
@@ -34,7 +33,6 @@ impl Maps {
             rows: take(ebpf, names::ROWS)?,
             live: take(ebpf, names::LIVE)?,
             threads: take(ebpf, names::THREADS)?,
-            shims: take(ebpf, names::SHIMS)?,
             allocators: take(ebpf, names::ALLOCATORS)?,
             tally: take(ebpf, names::TALLY)?,
             events: take(ebpf, names::EVENTS)?,

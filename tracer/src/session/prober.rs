@@ -6,7 +6,6 @@ use std::{
     sync::Arc,
 };
 
-use tracer_common::ShimStep;
 
 use super::SessionError;
 use crate::{
@@ -14,8 +13,8 @@ use crate::{
     cli::{BenchMode, MarkFunction, TraceConfig},
     sites::{self, Allocator, FindError, FunctionSites, Role},
     target::{Module, ModuleId, Modules, read_object},
-    units::{Addr, ElfAddr, FileOffset, Pid},
-    unwind,
+    units::{Addr, FileOffset, Pid},
+
 };
 
 /// Called by the dynamic linker when its list of objects has changed; debuggers break there.
@@ -46,7 +45,6 @@ pub(super) struct Prober {
 #[derive(Debug, Default)]
 struct Placed {
     code: Option<(FileOffset, FileOffset)>,
-    shims: Vec<(ElfAddr, ShimStep)>,
     /// Where the object was when the kernel side was told; `None` before.
     at: Option<Addr>,
 }
@@ -187,8 +185,6 @@ impl Prober {
         self.probe_allocator(kernel, module.id, probed, &object)?;
         self.probe_mappings(kernel, probed, &object)?;
         self.probe_mark(kernel, probed, module, &object)?;
-        self.placed.entry(module.id).or_default().shims =
-            unwind::shim_steps(&object).into_iter().collect();
         Ok(())
     }
 
@@ -203,11 +199,7 @@ impl Prober {
                     .address_of_offset(module, first)
                     .zip(modules.address_of_offset(module, last))
             });
-            let shims = placed.shims.iter().filter_map(|&(address, step)| {
-                modules.address_of(module, address).map(|address| (address, step))
-            });
-            let shims: Vec<_> = shims.collect();
-            let at = code.map(|(start, _)| start).or(shims.first().map(|&(address, _)| address));
+            let at = code.map(|(start, _)| start);
             if at.is_none() || at == placed.at {
                 continue;
             }
@@ -215,7 +207,6 @@ impl Prober {
             if let Some((start, end)) = code {
                 kernel.set_allocator(index, start, end)?;
             }
-            kernel.add_shims(shims)?;
         }
         Ok(())
     }
