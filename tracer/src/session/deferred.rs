@@ -7,13 +7,14 @@ use std::collections::HashMap;
 
 use tracer_common::{FrameWord, Space, StackHash, StackId, UnwindStatus};
 
-use super::{recorder::Recorder, stacks::KnownStack, unwinding::Unwinding};
+use super::{
+    recorder::Recorder, stacks::KnownStack, unwinder_stub::Deferred, unwinding::Unwinding,
+};
 use crate::{
     bpf::RawStack,
     ledger::StackKey,
     target::{Location, Modules, read_object},
     units::Addr,
-    unwind::Deferred,
 };
 
 /// What is known of such stacks.

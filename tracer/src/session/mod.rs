@@ -16,6 +16,7 @@ mod recorder;
 mod sink;
 mod stacks;
 mod steps;
+mod unwinder_stub;
 mod unwinding;
 mod writer;
 

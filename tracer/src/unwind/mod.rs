@@ -1,7 +1,22 @@
-//! From a frame to its caller's: an object's call frame information as tables for the kernel side.
+//! From a frame to its caller's, for code that keeps no frame pointer.
+//!
+//! Pure functions of an ELF object's bytes. [`build`] turns call frame information into the tables that the
+//! kernel side searches; why they look like that is in `docs/decisions/0002-unwind-tables.md`.
 
+mod build;
+mod entries;
+mod error;
+mod outermost;
 mod rows;
-mod stub;
+mod rule;
+mod section;
+mod table;
+mod writer;
 
+#[cfg(test)]
+mod tests;
+
+pub use build::build;
+pub use error::UnwindError;
 pub(crate) use rows::Rows;
-pub use stub::{Deferred, Table, Tables, UnwindError, build};
+pub use table::{Table, Tables};
