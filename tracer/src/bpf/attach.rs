@@ -147,7 +147,7 @@ impl Kernel {
         offset: FileOffset,
         function: &str,
     ) -> Result<(), BpfError> {
-        let probe: &mut UProbe = uprobe(&mut self.ebpf, program)?;
+        let probe: &mut UProbe = uprobe(&mut self.ebpf, self.chain.head(program))?;
         // The kernel resolves the path once, to the inode; through our own descriptor it is the one that
         // we looked at, whatever the target's file system does meanwhile.
         let path = PathBuf::from(format!("/proc/self/fd/{}", file.file.as_raw_fd()));

@@ -9,7 +9,7 @@ use aya::{
 use rustix::thread::{MembarrierCommand, membarrier};
 use tracer_common::{Control, KernelState, Tally, names};
 
-use super::{BpfError, TargetGroup, code::CodeState, maps::Maps};
+use super::{BpfError, TargetGroup, chain::Chain, code::CodeState, maps::Maps};
 use crate::{release::KernelRelease, units::Addr};
 
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer-ebpf"));
@@ -61,6 +61,7 @@ pub struct InFlight {
 pub struct Kernel {
     pub(super) ebpf: Ebpf,
     pub(super) maps: Maps,
+    pub(super) chain: Chain,
     pub(super) control: Control,
     /// The address space that the last drained epoch ended in.
     pub(super) drained_space: u32,
@@ -111,9 +112,11 @@ impl Kernel {
             raw_tracepoint(&mut ebpf, name)?.load().map_err(BpfError::program(name, "loading"))?;
         }
         let maps = Maps::take(&mut ebpf)?;
+        let chain = Chain::link(&mut ebpf)?;
         Ok(Self {
             ebpf,
             maps,
+            chain,
             control: Control::default(),
             drained_space: 0,
             code: CodeState::default(),

@@ -44,7 +44,8 @@ impl Maps {
     }
 }
 
-fn take<T: TryFrom<Map, Error = MapError>>(
+/// Takes a map out of the object.
+pub(super) fn take<T: TryFrom<Map, Error = MapError>>(
     ebpf: &mut Ebpf,
     name: &'static str,
 ) -> Result<T, BpfError> {

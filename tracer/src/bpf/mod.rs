@@ -4,6 +4,7 @@
 //! [`Kernel::publish_code`] says how to unwind, [`Kernel::drain`] takes finished epochs out, [`Kernel::stop`] makes every counter final.
 
 mod attach;
+mod chain;
 mod code;
 mod drain;
 mod error;

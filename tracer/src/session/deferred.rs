@@ -23,6 +23,8 @@ pub(super) struct DeferredStacks {
     unwinder: Deferred,
     /// The version of the code map that `unwinder` knows; 0 for none.
     version: u64,
+    /// Those that came since the last look at the mappings.
+    waiting: Vec<RawStack>,
     aliases: HashMap<StackKey, StackKey>,
 }
 
@@ -65,8 +67,20 @@ impl Recorder {
         self.deferred.final_key(key)
     }
 
-    /// Unwinds a stack from its memory. Where that fails, what the kernel side found of it stands.
-    pub(super) fn keep_raw_stack(&mut self, raw: &RawStack) {
+    /// Puts the memory of a stack aside: the mappings may have to be read again for it.
+    pub(super) fn keep_raw_stack(&mut self, raw: RawStack) {
+        self.deferred.waiting.push(raw);
+    }
+
+    /// Unwinds the stacks that were put aside. To be done before their epochs are booked.
+    pub(super) fn unwind_raw_stacks(&mut self) {
+        for raw in std::mem::take(&mut self.deferred.waiting) {
+            self.unwind_raw_stack(&raw);
+        }
+    }
+
+    /// Where it fails, what the kernel side found of the stack stands.
+    fn unwind_raw_stack(&mut self, raw: &RawStack) {
         let key = StackKey { space: raw.space, stack: raw.stack };
         // What has been booked under the provisional id stays there: the books never move blocks.
         let is_booked = self.ledger.stack(key).is_some()

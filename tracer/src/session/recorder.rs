@@ -129,11 +129,13 @@ impl Recorder {
             self.refresh()?;
         }
         self.unwinding.take_finished(&mut self.kernel)?;
+        self.unwind_raw_stacks();
         let finished = self.kernel.drain()?;
         if !finished.is_empty() {
             // Programs that were at work when we read the events have sent theirs by now: with these,
             // those of the finished epochs are all here.
             self.take_events()?;
+            self.unwind_raw_stacks();
         }
         self.finished.extend(finished);
         // Once the target has ended there is nothing to read: what it had last is kept.
@@ -180,7 +182,7 @@ impl Recorder {
         while let Some(event) = self.kernel.next_event() {
             match event {
                 Event::Stack(stack) => self.keep_stack(&stack),
-                Event::RawStack(stack) => self.keep_raw_stack(&stack),
+                Event::RawStack(stack) => self.keep_raw_stack(stack),
                 Event::Exec => self.replaced()?,
                 Event::Objects => {
                     let refreshed = self.refresh();
