@@ -185,8 +185,11 @@ impl Recorder {
                 Event::RawStack(stack) => self.keep_raw_stack(stack),
                 Event::Exec => self.replaced()?,
                 Event::Objects => {
-                    let refreshed = self.refresh();
+                    let mut refreshed = self.refresh();
                     if self.sync_dlopen {
+                        // It stands still: constructors are to be unwound, too.
+                        refreshed =
+                            refreshed.and_then(|()| self.unwinding.finish(&mut self.kernel));
                         self.process.resume();
                     }
                     refreshed?;
