@@ -54,6 +54,11 @@ impl Kernel {
         Ok(TableId(id))
     }
 
+    /// The target stands still, in all its threads: none of the programs is at work. Saves waiting for them.
+    pub fn target_stands_still(&mut self) {
+        self.code.unsettled = false;
+    }
+
     /// What the tables take, in bytes.
     pub fn table_bytes(&self) -> u64 {
         self.code.nodes * NODE_BYTES as u64

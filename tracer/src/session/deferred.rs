@@ -8,13 +8,15 @@ use std::collections::HashMap;
 use tracer_common::{FrameWord, Space, StackHash, StackId, UnwindStatus};
 
 use super::{
-    recorder::Recorder, stacks::KnownStack, unwinder_stub::Deferred, unwinding::Unwinding,
+    recorder::Recorder,
+    stacks::{KnownStack, return_address},
+    unwinder_stub::Deferred,
+    unwinding::Unwinding,
 };
 use crate::{
     bpf::RawStack,
     ledger::StackKey,
     target::{Location, Modules, read_object},
-    units::Addr,
 };
 
 /// What is known of such stacks.
@@ -112,12 +114,11 @@ impl Recorder {
 
 /// A return address as the kernel side would put it.
 fn word(modules: &Modules, address: u64) -> FrameWord {
-    // The call before it tells which object it is in: it may be the last instruction there.
-    match modules.find(Addr(address.wrapping_sub(1))) {
-        Some(Location::InModule(id, call))
-            if id.0 < FrameWord::MAX_MODULES && call.0 + 1 < FrameWord::ADDRESS_END =>
+    match return_address(modules, address) {
+        Some(Location::InModule(id, at))
+            if id.0 < FrameWord::MAX_MODULES && at.0 < FrameWord::ADDRESS_END =>
         {
-            FrameWord::in_module(id.0, call.0 + 1, 0)
+            FrameWord::in_module(id.0, at.0, 0)
         }
         _ => FrameWord::bare(address, 0),
     }

@@ -58,6 +58,9 @@ pub(super) async fn run(
         // Each time: a shadow stack is the dynamic linker's doing.
         check_hazards(config, prober.pid())?;
         prober.refresh(&mut kernel, &mut modules, &mut unwinding)?;
+        if process.is_single_threaded() {
+            kernel.target_stands_still();
+        }
         // Each time as well: constructors allocate before the program's entry.
         unwinding.finish(&mut kernel)?;
         if progress == Progress::AtEntry { prober.check(&modules) } else { Ok(()) }

@@ -57,6 +57,8 @@ pub(super) struct Recorder {
     /// 0 while not known.
     rss_bytes: u64,
     pace: Pace,
+    /// Stacks that ended in code of no known mapping, since the mappings were read.
+    unplaced: Vec<StackKey>,
     /// Whether each change of the list of objects stops the target.
     sync_dlopen: bool,
 }
@@ -113,6 +115,7 @@ impl Recorder {
             wanted: config.iterations.unwrap_or(u64::MAX),
             rss_bytes: 0,
             pace: Pace::default(),
+            unplaced: Vec::new(),
         })
     }
 
@@ -276,13 +279,24 @@ impl Recorder {
     }
 
     fn keep_stack(&mut self, stack: &NewStack) {
+        let key = StackKey { space: stack.space, stack: stack.stack };
         if stack.status == UnwindStatus::UnknownCode {
             self.pace.want();
+            self.unplaced.push(key);
         }
-        let key = StackKey { space: stack.space, stack: stack.stack };
         let known = KnownStack::new(&stack.frames, stack.status);
         self.drop_worse_alias(key, &known);
         self.stacks.insert(key, known);
+    }
+
+    /// Finds the objects of the code that stacks ended in, now that they are known.
+    fn name_unplaced(&mut self) {
+        let space = self.unwinding.space();
+        for key in std::mem::take(&mut self.unplaced) {
+            if let Some(stack) = self.stacks.get_mut(&key).filter(|_| key.space == space) {
+                stack.place_last(&self.modules);
+            }
+        }
     }
 
     /// The target replaced its image. Probes on objects that it had before are there at once; an allocator
@@ -337,6 +351,7 @@ impl Recorder {
         let before = unwinding.version();
         let refreshed = self.prober.refresh(kernel, modules, unwinding);
         self.pace.done(unwinding.version() != before);
+        self.name_unplaced();
         match refreshed {
             // It ended, and what it had mapped is as we saw it last.
             Err(SessionError::Target(_)) => Ok(()),

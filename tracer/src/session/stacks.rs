@@ -3,8 +3,8 @@
 use tracer_common::{FrameAt, FrameWord, UnwindStatus};
 
 use crate::{
-    target::{Location, ModuleId},
-    units::ElfAddr,
+    target::{Location, ModuleId, Modules},
+    units::{Addr, ElfAddr},
 };
 
 /// A stack that user space has.
@@ -21,6 +21,15 @@ impl KnownStack {
         Self { locations: words.iter().copied().filter_map(location).collect(), status }
     }
 
+    /// Gives the code that it ended in the object that is mapped there.
+    pub(super) fn place_last(&mut self, modules: &Modules) {
+        if let Some(last) = self.locations.last_mut()
+            && let Location::Unmapped(address) = *last
+        {
+            *last = return_address(modules, address).unwrap_or(*last);
+        }
+    }
+
     /// Whether it says more than another account of the same stack.
     pub(super) fn is_better_than(&self, other: &Self) -> bool {
         let value = |stack: &Self| {
@@ -32,6 +41,17 @@ impl KnownStack {
             (certainty, stack.locations.len())
         };
         value(self) > value(other)
+    }
+}
+
+/// Where a return address lies; `None` where nothing known is mapped. The call before it tells, as it may be the
+/// last instruction of its object.
+pub(super) fn return_address(modules: &Modules, address: u64) -> Option<Location> {
+    match modules.find(Addr(address.checked_sub(1)?))? {
+        Location::InModule(module, call) => {
+            Some(Location::InModule(module, ElfAddr(call.0.wrapping_add(1))))
+        }
+        _ => None,
     }
 }
 
