@@ -6,6 +6,7 @@
 
 #![no_std]
 
+pub mod chain;
 mod code;
 mod epoch;
 mod event;

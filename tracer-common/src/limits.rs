@@ -6,8 +6,8 @@ pub const MAX_FRAMES: usize = 256;
 /// Words of the target's stack that are copied at a time, to unwind it in the copy. A power of two.
 pub const WINDOW_WORDS: usize = 512;
 
-/// Words of the stack that a remembered stack may depend on: a return address each frame, and a few more.
-pub const MEMO_SLOTS: usize = 120;
+/// Words of the stack that a remembered stack may depend on: a return address each frame, and a few more. A power of two.
+pub const MEMO_SLOTS: usize = 128;
 
 /// Stacks that are remembered, by the place of the call. A power of two.
 pub const MEMO_ENTRIES: u32 = 4096;

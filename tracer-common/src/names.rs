@@ -18,6 +18,8 @@ pub const KNOWN: &str = "KNOWN";
 pub const CODE: &str = "CODE";
 /// Unwind tables: each an array of [`crate::unwind::Node`]s.
 pub const TABLES: &str = "TABLES";
+/// The programs that a walk goes through where the kernel has no loops, by [`crate::chain`]'s numbers.
+pub const CHAIN: &str = "CHAIN";
 /// [`crate::Memo`]s.
 pub const MEMOS: &str = "MEMOS";
 /// [`crate::RuleCache`], one.
@@ -41,3 +43,5 @@ pub const MIN_SIZE: &str = "MIN_SIZE";
 pub const MAX_SIZE: &str = "MAX_SIZE";
 /// A mark at each so many entries of the mark function.
 pub const MARK_EVERY: &str = "MARK_EVERY";
+/// Not 0 where stacks are to be those of `bpf_get_stack`.
+pub const KERNEL_STACKS: &str = "KERNEL_STACKS";

@@ -69,7 +69,10 @@ pub struct ThreadState {
 
 const _: () = assert!(
     size_of::<ThreadState>()
-        == 152 + size_of::<Walk>() + size_of::<StackEvent>() + size_of::<u64>() * (WINDOW_WORDS + 1)
+        == 152
+            + size_of::<Walk>()
+            + size_of::<StackEvent>()
+            + size_of::<u64>() * (WINDOW_WORDS + 1)
 );
 
 pod!(ThreadState);

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// One thread's walk from frame to frame. Kept in memory, where the verifier does not follow it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Walk {
     /// The frame's code address.
@@ -48,6 +48,16 @@ pub struct Walk {
     pub words: u32,
     /// Always 0, which the verifier can't know.
     pub zero: u32,
+    /// Where the walk goes on after the present program: which code map, which memo, and how often it has.
+    pub code: u32,
+    /// See `code`.
+    pub memo: u32,
+    /// See `code`.
+    pub round: u32,
+    /// See `code`: the program to end with.
+    pub then: u32,
+    /// The result of a walk that was made ahead; 0 while there is none.
+    pub stack: StackId,
 }
 
 /// A finished walk. It gives the same result again while the words that it read have not changed:
@@ -107,7 +117,7 @@ impl RuleCacheEntry {
 #[repr(C)]
 pub struct RuleCache(pub [RuleCacheEntry; CACHED_RULES]);
 
-const _: () = assert!(size_of::<Walk>() == 120);
+const _: () = assert!(size_of::<Walk>() == 144);
 const _: () = assert!(size_of::<Memo>() == 56 + 10 * MEMO_SLOTS);
 const _: () = assert!(size_of::<RuleCacheEntry>() == 16);
 const _: () = assert!(CACHED_RULES.is_power_of_two());

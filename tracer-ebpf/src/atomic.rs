@@ -36,6 +36,13 @@ pub fn next_u32(counter: *mut u32) -> u32 {
     unsafe { atomic_xadd::<u32, u32, FETCHING>(counter, 1) }
 }
 
+/// Writes `new` where `old` is; whether it was.
+#[inline(always)]
+pub fn replace(word: *mut u64, old: u64, new: u64) -> bool {
+    // SAFETY: as above.
+    unsafe { atomic_cxchg::<u64, FETCHING, FETCHING>(word, old, new).1 }
+}
+
 /// Raises `highest` to `value`. Gives up after four races lost in a row: each of them was won by another
 /// thread that raised it, so the loss is at most the difference between concurrent totals.
 #[inline(always)]

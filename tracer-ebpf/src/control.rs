@@ -16,6 +16,9 @@ static MAX_SIZE: Global<u64> = Global::new(u64::MAX);
 #[unsafe(no_mangle)]
 static MARK_EVERY: Global<u64> = Global::new(1);
 
+#[unsafe(no_mangle)]
+static KERNEL_STACKS: Global<u32> = Global::new(0);
+
 #[map]
 static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
 
@@ -62,6 +65,12 @@ pub fn trampoline() -> u64 {
     read().trampoline
 }
 
+/// Which code map is in use.
+#[inline(always)]
+pub fn code_map() -> u32 {
+    read().code_map
+}
+
 /// The target's thread group, as its pid namespace numbers it.
 #[inline(always)]
 pub fn target_tgid() -> u32 {
@@ -86,11 +95,17 @@ pub fn mark_every() -> u64 {
     MARK_EVERY.load()
 }
 
+/// Whether stacks are to be those of `bpf_get_stack`, for the bench to compare with.
+#[inline(always)]
+pub fn kernel_stacks() -> bool {
+    KERNEL_STACKS.load() != 0
+}
+
 #[inline(always)]
 fn read() -> Control {
     match CONTROL.get_ptr(0) {
         // SAFETY: element 0 exists; the controller may write meanwhile, but each field is one word.
         Some(control) => unsafe { control.read_volatile() },
-        None => Control { active: 0, drained: 0, trampoline: 0, sync_objects: 0, _pad: 0 },
+        None => Control { active: 0, drained: 0, trampoline: 0, sync_objects: 0, code_map: 0 },
     }
 }

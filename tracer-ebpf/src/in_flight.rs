@@ -19,7 +19,9 @@ use tracer_common::{
 
 use crate::{
     calls::{self, Returned},
-    control, epochs, live, mappings, operators, record, tally,
+    control, epochs, live, mappings, operators, record,
+    stack::Source,
+    tally,
 };
 
 /// Keyed by `pid_tgid`. An entry stays until its thread ends: making one costs ten times a lookup.
@@ -73,7 +75,7 @@ pub fn enter(ctx: &ProbeContext, kind: CallKind, size: u64, argument: u64) {
 
 /// An allocation function returned.
 #[inline(always)]
-pub fn leave(ctx: &RetProbeContext) {
+pub fn leave(ctx: &RetProbeContext, source: Source) {
     if !control::active() {
         return;
     }
@@ -86,7 +88,7 @@ pub fn leave(ctx: &RetProbeContext) {
         }
         (*thread).sp = 0;
     }
-    record::returned(&call, thread);
+    record::returned(&call, thread, source);
 }
 
 /// `free` was entered. The block leaves the live set now: after the call its address may be another's.

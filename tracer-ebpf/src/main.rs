@@ -16,24 +16,33 @@
 
 mod atomic;
 mod calls;
+mod chain;
 mod control;
 mod epochs;
-mod frame_pointers;
 mod in_flight;
+mod kernel_stack;
 mod live;
 mod map_events;
 mod mappings;
+mod memo;
 mod operators;
 mod process;
+mod raw;
 mod record;
 mod rows;
 mod stack;
+mod tables;
 mod tally;
+mod walk;
+mod window;
 
 use aya_ebpf::{
     macros::{raw_tracepoint, uprobe, uretprobe},
     programs::{ProbeContext, RawTracePointContext, RetProbeContext},
 };
+use calls::Returned;
+use chain::Then;
+use stack::Source;
 use tracer_common::{CallKind, MapCallKind, Trigger};
 
 /// Attaches to: `malloc`, `valloc`, `pvalloc`, at an instruction before the first push.
@@ -92,7 +101,7 @@ fn enter_posix_memalign(ctx: ProbeContext) -> u32 {
 /// Attaches to: the return of every function above. Captures: the block, its stack, the epoch.
 #[uretprobe]
 fn leave(ctx: RetProbeContext) -> u32 {
-    in_flight::leave(&ctx);
+    in_flight::leave(&ctx, Source::Walk);
     0
 }
 
@@ -114,7 +123,7 @@ fn enter_operator_new(ctx: ProbeContext) -> u32 {
 /// epoch. No return probe, because these functions throw. Cost: a `ret` is single-stepped.
 #[uprobe]
 fn leave_operator_new(ctx: ProbeContext) -> u32 {
-    operators::leave(&ctx);
+    operators::leave(&ctx, Source::Walk);
     0
 }
 
@@ -151,7 +160,7 @@ fn enter_brk(ctx: ProbeContext) -> u32 {
 /// a stack walk where something grew, and an event.
 #[uretprobe]
 fn leave_mapping(ctx: RetProbeContext) -> u32 {
-    mappings::leave(&ctx);
+    mappings::leave(&ctx, Source::Walk);
     0
 }
 
@@ -159,6 +168,61 @@ fn leave_mapping(ctx: RetProbeContext) -> u32 {
 #[uprobe]
 fn enter_munmap(ctx: ProbeContext) -> u32 {
     mappings::unmap(calls::argument(&ctx, 0), calls::argument(&ctx, 1));
+    0
+}
+
+/// Attaches to: nothing; whether it loads says whether the kernel has `bpf_loop` (5.17).
+#[uprobe]
+fn has_loops(_ctx: ProbeContext) -> u32 {
+    chain::has_loops()
+}
+
+/// Attaches to: as [`leave`], where the kernel has no `bpf_loop`; so do all that have `chained` in their name.
+#[uretprobe]
+fn leave_chained(ctx: RetProbeContext) -> u32 {
+    chain::begin(&ctx, &Returned::after_ret(&ctx), Then::Leave);
+    0
+}
+
+/// Attaches to: as [`leave_operator_new`].
+#[uprobe]
+fn leave_operator_new_chained(ctx: ProbeContext) -> u32 {
+    chain::begin(&ctx, &Returned::at_ret(&ctx), Then::LeaveOperatorNew);
+    0
+}
+
+/// Attaches to: as [`leave_mapping`].
+#[uretprobe]
+fn leave_mapping_chained(ctx: RetProbeContext) -> u32 {
+    chain::begin(&ctx, &Returned::after_ret(&ctx), Then::LeaveMapping);
+    0
+}
+
+/// Attaches to: nothing; the three above go on here, and here again until the stack ends.
+#[uprobe]
+fn walk_on(ctx: ProbeContext) -> u32 {
+    chain::walk_on(&ctx);
+    0
+}
+
+/// Attaches to: nothing; [`leave_chained`] ends here, with the stack known.
+#[uretprobe]
+fn leave_walked(ctx: RetProbeContext) -> u32 {
+    in_flight::leave(&ctx, Source::Ahead);
+    0
+}
+
+/// Attaches to: nothing; [`leave_operator_new_chained`] ends here.
+#[uprobe]
+fn leave_operator_new_walked(ctx: ProbeContext) -> u32 {
+    operators::leave(&ctx, Source::Ahead);
+    0
+}
+
+/// Attaches to: nothing; [`leave_mapping_chained`] ends here.
+#[uretprobe]
+fn leave_mapping_walked(ctx: RetProbeContext) -> u32 {
+    mappings::leave(&ctx, Source::Ahead);
     0
 }
 

@@ -17,7 +17,8 @@ use crate::{
     epochs::{self, Now},
     in_flight,
     map_events::{Change, send},
-    stack, tally,
+    stack::{self, Source},
+    tally,
 };
 
 const PAGE_MASK: u64 = 4095;
@@ -63,7 +64,7 @@ pub fn unmap(addr: u64, len: u64) {
 
 /// Anything but `munmap` returned.
 #[inline(always)]
-pub fn leave(ctx: &RetProbeContext) {
+pub fn leave(ctx: &RetProbeContext, source: Source) {
     if !control::active() {
         return;
     }
@@ -107,7 +108,7 @@ pub fn leave(ctx: &RetProbeContext) {
         change.op = MapOp::Break;
         (change.addr, grows) = (call.len, true);
     }
-    attribute(&returned, thread, now, &mut change, grows);
+    attribute(&returned, thread, now, &mut change, grows, source);
     send(now, &change);
 }
 
@@ -192,6 +193,7 @@ fn attribute(
     now: Now,
     change: &mut Change,
     grows: bool,
+    source: Source,
 ) {
     // SAFETY: the entry belongs to this thread alone.
     let outer = unsafe { (*thread).sp };
@@ -200,8 +202,8 @@ fn attribute(
         // SAFETY: as above.
         unsafe { (*thread).map.owes_stack = 1 };
     } else if grows {
-        change.stack = stack::capture(call, now.space, thread, false);
+        change.stack = stack::capture(call, now.space, thread, source);
         // One that finds no room is sent again with its next event.
-        stack::send(thread, change.stack, now.space);
+        stack::send(thread, change.stack, now.space, source);
     }
 }

@@ -17,7 +17,9 @@ use crate::{
     calls::{self, Returned},
     control,
     in_flight::{self, is_nested, this_thread},
-    record, tally,
+    record,
+    stack::Source,
+    tally,
 };
 
 /// An operator was entered.
@@ -52,7 +54,7 @@ pub fn enter(ctx: &ProbeContext, size: u64) {
 
 /// A `ret` was reached that an operator may end with.
 #[inline(always)]
-pub fn leave(ctx: &ProbeContext) {
+pub fn leave(ctx: &ProbeContext, source: Source) {
     if !control::active() {
         return;
     }
@@ -71,7 +73,7 @@ pub fn leave(ctx: &ProbeContext) {
         drop_up_to(&mut *thread, sp);
         size
     };
-    record::operator_returned(&Returned::at_ret(ctx), thread, size);
+    record::operator_returned(&Returned::at_ret(ctx), thread, size, source);
 }
 
 /// Forgets the operators whose frames lie at or below `sp`, where another call begins or one ends: they

@@ -7,12 +7,14 @@ use crate::{
     calls::{self, Returned},
     control,
     epochs::{self, Now},
-    live, mappings, rows, stack, tally,
+    live, mappings, rows,
+    stack::{self, Source},
+    tally,
 };
 
 /// The outermost allocation call of `thread` returned.
 #[inline(always)]
-pub fn returned(call: &Returned, thread: *mut ThreadState) {
+pub fn returned(call: &Returned, thread: *mut ThreadState, source: Source) {
     let Some(now) = epochs::now() else { return };
     let result = call.result;
     // SAFETY: the entry belongs to this thread alone.
@@ -45,14 +47,14 @@ pub fn returned(call: &Returned, thread: *mut ThreadState) {
         tally::count(TallyKind::AllocFailed);
         mappings::settle(thread, now, StackId::UNKNOWN);
     } else {
-        allocated(call, thread, now, block, size);
+        allocated(call, thread, now, block, size, source);
     }
 }
 
 /// An `operator new` for `size` bytes returned. Counted only now: one that threw never comes here, and one
 /// that got its block from `malloc` is that call's.
 #[inline(always)]
-pub fn operator_returned(call: &Returned, thread: *mut ThreadState, size: u64) {
+pub fn operator_returned(call: &Returned, thread: *mut ThreadState, size: u64, source: Source) {
     let Some(now) = epochs::now() else { return };
     // SAFETY: the entry belongs to this thread alone.
     if call.result != 0 && call.result == unsafe { (*thread).last_block } {
@@ -62,7 +64,7 @@ pub fn operator_returned(call: &Returned, thread: *mut ThreadState, size: u64) {
     if call.result == 0 {
         tally::count(TallyKind::AllocFailed);
     } else {
-        allocated(call, thread, now, call.result, size);
+        allocated(call, thread, now, call.result, size, source);
     }
 }
 
@@ -101,7 +103,14 @@ pub fn abandon(thread: &mut ThreadState) {
 }
 
 #[inline(always)]
-fn allocated(call: &Returned, thread: *mut ThreadState, now: Now, address: u64, size: u64) {
+fn allocated(
+    call: &Returned,
+    thread: *mut ThreadState,
+    now: Now,
+    address: u64,
+    size: u64,
+    source: Source,
+) {
     // SAFETY: the entry belongs to this thread alone.
     unsafe { (*thread).last_block = address };
     let wanted = control::wants(size);
@@ -111,15 +120,15 @@ fn allocated(call: &Returned, thread: *mut ThreadState, now: Now, address: u64, 
             return;
         }
     }
-    let mut id = stack::capture(call, now.space, thread, true);
+    let mut id = stack::capture(call, now.space, thread, source);
     if mappings::owes_stack(thread) {
-        stack::send(thread, id, now.space);
+        stack::send(thread, id, now.space, source);
         mappings::settle(thread, now, id);
     }
     if !wanted {
         return;
     }
-    let row = if let Some(row) = rows::of_new_block(now, id, thread) {
+    let row = if let Some(row) = rows::of_new_block(now, id, thread, source) {
         row
     } else {
         tally::count(TallyKind::StackFull);

@@ -9,15 +9,25 @@ use tracer_common::{
     Row, RowCounts, RowKey, StackId, TallyKind, ThreadState, limits::DEFAULT_MAX_STACKS,
 };
 
-use crate::{atomic, epochs::Now, stack, tally};
+use crate::{
+    atomic,
+    epochs::Now,
+    stack::{self, Source},
+    tally,
+};
 
 #[map]
 static ROWS: HashMap<RowKey, Row> =
     HashMap::with_max_entries(2 * DEFAULT_MAX_STACKS, BPF_F_NO_PREALLOC);
 
-/// The row of a stack that `thread` has just put together; sends the stack where user space lacks it.
+/// The row of a stack that `thread` has just captured; sends the stack where user space lacks it.
 #[inline(always)]
-pub fn of_new_block(now: Now, id: StackId, thread: *mut ThreadState) -> Option<*mut RowCounts> {
+pub fn of_new_block(
+    now: Now,
+    id: StackId,
+    thread: *mut ThreadState,
+    source: Source,
+) -> Option<*mut RowCounts> {
     let key = RowKey { stack: id, epoch: now.epoch, space: now.space };
     let row = match ROWS.get_ptr_mut(key) {
         Some(row) => row,
@@ -25,7 +35,7 @@ pub fn of_new_block(now: Now, id: StackId, thread: *mut ThreadState) -> Option<*
     };
     // SAFETY: `row` points to a map value; the flag only ever goes from 0 to 1.
     unsafe {
-        if (*row).stack_sent == 0 && stack::send(thread, id, now.space) {
+        if (*row).stack_sent == 0 && stack::send(thread, id, now.space, source) {
             (*row).stack_sent = 1;
         }
         Some(&raw mut (*row).counts)

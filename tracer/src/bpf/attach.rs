@@ -8,11 +8,7 @@ use std::{
 };
 
 use aya::programs::{UProbe, uprobe::UProbeScope};
-use tracer_common::{
-    CodeRange, ShimStep,
-    limits::{MAX_ALLOCATORS, MAX_SHIMS},
-    names,
-};
+use tracer_common::{CodeRange, limits::MAX_ALLOCATORS, names};
 
 use super::{BpfError, Kernel, kernel::uprobe};
 use crate::{
@@ -130,40 +126,6 @@ impl Kernel {
         self.attach(file, "objects_changed", offset, function)
     }
 
-    /// Makes the return addresses of allocation shims known. Those beyond the map's capacity are left
-    /// out: their callers' frames are missing from stacks, no number is affected.
-    ///
-    /// # Errors
-    ///
-    /// Where the map can't be written.
-    pub fn add_shims(
-        &mut self,
-        steps: impl IntoIterator<Item = (Addr, ShimStep)>,
-    ) -> Result<(), BpfError> {
-        for (address, step) in steps {
-            if self.shims >= MAX_SHIMS {
-                break;
-            }
-            self.maps.shims.insert(address.0, step, 0).map_err(BpfError::map(names::SHIMS))?;
-            self.shims += 1;
-        }
-        Ok(())
-    }
-
-    /// Forgets all shims: another image has others, and elsewhere.
-    ///
-    /// # Errors
-    ///
-    /// Where the map can't be read.
-    pub fn forget_shims(&mut self) -> Result<(), BpfError> {
-        let addresses: Result<Vec<_>, _> = self.maps.shims.keys().collect();
-        for address in addresses.map_err(BpfError::map(names::SHIMS))? {
-            self.maps.shims.remove(&address).map_err(BpfError::map(names::SHIMS))?;
-        }
-        self.shims = 0;
-        Ok(())
-    }
-
     /// Makes the code of the `index`th allocator known, so that its own frees can be told from the program's. One
     /// beyond [`MAX_ALLOCATORS`] is left out: its own frees then count as frees of unknown blocks.
     ///
@@ -185,7 +147,7 @@ impl Kernel {
         offset: FileOffset,
         function: &str,
     ) -> Result<(), BpfError> {
-        let probe: &mut UProbe = uprobe(&mut self.ebpf, program)?;
+        let probe: &mut UProbe = uprobe(&mut self.ebpf, self.chain.head(program))?;
         // The kernel resolves the path once, to the inode; through our own descriptor it is the one that
         // we looked at, whatever the target's file system does meanwhile.
         let path = PathBuf::from(format!("/proc/self/fd/{}", file.file.as_raw_fd()));

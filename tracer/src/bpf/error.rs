@@ -60,6 +60,14 @@ pub enum BpfError {
         #[source]
         source: aya::maps::MapError,
     },
+    /// There is no room for another unwind table.
+    #[error(
+        "all {most} unwind tables are in use; stacks end in objects that come later, unless these keep frame pointers: restart memtrace to begin anew"
+    )]
+    TablesFull {
+        /// How many there are.
+        most: u32,
+    },
     /// Waiting for the events could not be set up.
     #[error("can't wait for the kernel's events")]
     Wait(#[source] io::Error),

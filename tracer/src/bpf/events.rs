@@ -1,12 +1,19 @@
 //! The ring buffer's records, made safe to handle.
 
-use tracer_common::{Epoch, EventHeader, EventKind, MapEvent, Space, StackEvent, StackId};
+use std::mem::offset_of;
+
+use tracer_common::{
+    Epoch, EventHeader, EventKind, FrameWord, MapEvent, RawStackEvent, Space, StackEvent, StackId,
+    UnwindStatus,
+};
 
 /// Something the kernel side told us.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A stack that we have not seen yet.
     Stack(NewStack),
+    /// The memory of a stack that the kernel side could not unwind to its end.
+    RawStack(RawStack),
     /// An epoch ended.
     Mark,
     /// The target replaced its image.
@@ -23,15 +30,34 @@ pub enum Event {
     Malformed,
 }
 
-/// A stack with the addresses as they were in the target.
+/// A stack, as far as the kernel side unwound it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewStack {
     /// The address space it was seen in.
     pub space: Space,
     /// Its id.
     pub stack: StackId,
-    /// Return addresses, innermost first.
-    pub frames: Vec<u64>,
+    /// How it ended.
+    pub status: UnwindStatus,
+    /// Innermost first; each of a kind that exists.
+    pub frames: Vec<FrameWord>,
+}
+
+/// The top of a thread's stack, and the registers to begin with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawStack {
+    /// The address space it was seen in.
+    pub space: Space,
+    /// The id that its block refers to.
+    pub stack: StackId,
+    /// Where the allocation call returned to.
+    pub ip: u64,
+    /// The caller's stack pointer: the address of `bytes`.
+    pub sp: u64,
+    /// The caller's `rbp`.
+    pub bp: u64,
+    /// The memory.
+    pub bytes: Vec<u8>,
 }
 
 impl Event {
@@ -49,22 +75,37 @@ impl Event {
             EventKind::Mapping => Self::Mapping(mapping(record)?),
             EventKind::MainExit => Self::MainExit,
             EventKind::ThreadExec => Self::ThreadExec,
-            EventKind::Stack => {
-                let stack = StackId(u64_at(record, size_of::<EventHeader>())?);
-                let len = u32_at(record, size_of::<EventHeader>() + size_of::<StackId>())? as usize;
-                let frames = record.get(StackEvent::HEAD..)?.chunks_exact(size_of::<u64>());
-                if frames.len() < len {
-                    return None;
-                }
-                let frames = frames.take(len).filter_map(|word| u64_at(word, 0)).collect();
-                Self::Stack(NewStack { space, stack, frames })
-            }
+            EventKind::Stack => Self::Stack(stack(record, space)?),
+            EventKind::RawStack => Self::RawStack(raw_stack(record, space)?),
         })
     }
 }
 
+fn stack(record: &[u8], space: Space) -> Option<NewStack> {
+    let stack = StackId(u64_at(record, offset_of!(StackEvent, stack))?);
+    let len = u32_at(record, offset_of!(StackEvent, len))? as usize;
+    let status = UnwindStatus::from_raw(u32_at(record, offset_of!(StackEvent, status))?)?;
+    let words = record.get(StackEvent::HEAD..)?.get(..len * size_of::<u64>())?;
+    let frames = words.chunks_exact(size_of::<u64>()).map(|word| {
+        let word = FrameWord(u64_at(word, 0)?);
+        word.decode().map(|_| word)
+    });
+    Some(NewStack { space, stack, status, frames: frames.collect::<Option<_>>()? })
+}
+
+fn raw_stack(record: &[u8], space: Space) -> Option<RawStack> {
+    let len = u32_at(record, offset_of!(RawStackEvent, len))? as usize;
+    Some(RawStack {
+        space,
+        stack: StackId(u64_at(record, offset_of!(RawStackEvent, stack))?),
+        ip: u64_at(record, offset_of!(RawStackEvent, ip))?,
+        sp: u64_at(record, offset_of!(RawStackEvent, sp))?,
+        bp: u64_at(record, offset_of!(RawStackEvent, bp))?,
+        bytes: record.get(RawStackEvent::HEAD..)?.get(..len)?.to_vec(),
+    })
+}
+
 fn mapping(record: &[u8]) -> Option<MapEvent> {
-    use std::mem::offset_of;
     let u32_of = |offset| u32_at(record, offset);
     let u64_of = |offset| u64_at(record, offset);
     Some(MapEvent {
@@ -93,13 +134,13 @@ fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn stack_record(len: u32, frames: &[u64]) -> Vec<u8> {
+    fn stack_record(len: u32, status: u32, frames: &[u64]) -> Vec<u8> {
         let mut record = Vec::new();
         record.extend(1_u32.to_ne_bytes());
         record.extend(7_u32.to_ne_bytes());
         record.extend(0xabcd_u64.to_ne_bytes());
         record.extend(len.to_ne_bytes());
-        record.extend(0_u32.to_ne_bytes());
+        record.extend(status.to_ne_bytes());
         for frame in frames {
             record.extend(frame.to_ne_bytes());
         }
@@ -108,12 +149,35 @@ mod tests {
 
     #[test]
     fn a_stack_is_read_as_the_kernel_wrote_it() {
-        let event = Event::parse(&stack_record(2, &[0x10, 0x20]));
-        let frames = vec![0x10, 0x20];
+        let frames = vec![FrameWord::in_module(3, 0x10, 0), FrameWord::bare(0x20, 0)];
+        let words: Vec<u64> = frames.iter().map(|word| word.0).collect();
         assert_eq!(
-            event,
-            Event::Stack(NewStack { space: Space(7), stack: StackId(0xabcd), frames })
+            Event::parse(&stack_record(2, 2, &words)),
+            Event::Stack(NewStack {
+                space: Space(7),
+                stack: StackId(0xabcd),
+                status: UnwindStatus::NoRule,
+                frames
+            })
         );
+        assert_eq!(Event::parse(&stack_record(2, 99, &words)), Event::Malformed);
+        assert_eq!(Event::parse(&stack_record(2, 0, &[words[0], 0x20])), Event::Malformed);
+    }
+
+    #[test]
+    fn a_raw_stack_is_read_as_the_kernel_wrote_it() {
+        let mut record = Vec::new();
+        record.extend(8_u32.to_ne_bytes());
+        record.extend(7_u32.to_ne_bytes());
+        for word in [0xabcd_u64, 0x10, 0x20, 0x30, 8, 0x1122] {
+            record.extend(word.to_ne_bytes());
+        }
+        let bytes = 0x1122_u64.to_ne_bytes().to_vec();
+        let (space, stack) = (Space(7), StackId(0xabcd));
+        let raw = RawStack { space, stack, ip: 0x10, sp: 0x20, bp: 0x30, bytes };
+        assert_eq!(Event::parse(&record), Event::RawStack(raw));
+        record.pop();
+        assert_eq!(Event::parse(&record), Event::Malformed, "cut short");
     }
 
     #[test]
@@ -144,7 +208,7 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_malformed() {
         assert_eq!(Event::parse(&[]), Event::Malformed);
-        assert_eq!(Event::parse(&[9, 0, 0, 0, 0, 0, 0, 0]), Event::Malformed);
-        assert_eq!(Event::parse(&stack_record(3, &[0x10, 0x20])), Event::Malformed, "cut short");
+        assert_eq!(Event::parse(&[99, 0, 0, 0, 0, 0, 0, 0]), Event::Malformed);
+        assert_eq!(Event::parse(&stack_record(3, 0, &[0x10, 0x20])), Event::Malformed, "cut short");
     }
 }

@@ -9,7 +9,7 @@ use aya::{
 use rustix::thread::{MembarrierCommand, membarrier};
 use tracer_common::{Control, KernelState, Tally, names};
 
-use super::{BpfError, TargetGroup, maps::Maps};
+use super::{BpfError, TargetGroup, chain::Chain, code::CodeState, maps::Maps};
 use crate::{release::KernelRelease, units::Addr};
 
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer-ebpf"));
@@ -29,8 +29,21 @@ pub struct KernelSettings {
     pub max_live: u32,
     /// Distinct stacks.
     pub max_stacks: u32,
+    /// How stacks are walked.
+    pub walk: StackWalk,
     /// Whether the programs log what they find odd.
     pub log: bool,
+}
+
+/// How the kernel side walks stacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StackWalk {
+    /// By tables, as well as this kernel can.
+    Best,
+    /// By tables, as on kernels without `bpf_loop`.
+    TailCalls,
+    /// By `bpf_get_stack`, as other tools do.
+    Kernel,
 }
 
 /// A mark that user space asks for.
@@ -61,11 +74,12 @@ pub struct InFlight {
 pub struct Kernel {
     pub(super) ebpf: Ebpf,
     pub(super) maps: Maps,
+    pub(super) chain: Chain,
     pub(super) control: Control,
     /// The address space that the last drained epoch ended in.
     pub(super) drained_space: u32,
-    /// Shims that the kernel side was told of, repeated ones included.
-    pub(super) shims: u32,
+    /// What it was told of the target's code.
+    pub(super) code: CodeState,
     /// Capacity of the live set.
     pub(super) max_live: u32,
 }
@@ -92,6 +106,7 @@ impl Kernel {
         check_kernel()?;
         let log_level: u8 = if settings.log { 4 } else { 0 };
         let (tgid, (device, inode)) = (settings.target.tgid(), settings.target.namespace());
+        let kernel_stacks = u32::from(settings.walk == StackWalk::Kernel);
         let mut loader = EbpfLoader::new();
         loader
             // Without a log the verifier is several times faster; aya retries with one when it refuses.
@@ -102,6 +117,7 @@ impl Kernel {
             .override_global(names::MIN_SIZE, &settings.min_size, true)
             .override_global(names::MAX_SIZE, &settings.max_size, true)
             .override_global(names::MARK_EVERY, &settings.mark_every, true)
+            .override_global(names::KERNEL_STACKS, &kernel_stacks, true)
             .override_global(aya_log::LEVEL, &log_level, false)
             .map_max_entries(names::LIVE, settings.max_live)
             .map_max_entries(names::KNOWN, settings.max_stacks)
@@ -111,8 +127,16 @@ impl Kernel {
             raw_tracepoint(&mut ebpf, name)?.load().map_err(BpfError::program(name, "loading"))?;
         }
         let maps = Maps::take(&mut ebpf)?;
-        let control = Control::default();
-        Ok(Self { ebpf, maps, control, drained_space: 0, shims: 0, max_live: settings.max_live })
+        let chain = Chain::link(&mut ebpf, settings.walk)?;
+        Ok(Self {
+            ebpf,
+            maps,
+            chain,
+            control: Control::default(),
+            drained_space: 0,
+            code: CodeState::default(),
+            max_live: settings.max_live,
+        })
     }
 
     /// Starts to listen to the ends of threads and to `execve`. Probes may follow.

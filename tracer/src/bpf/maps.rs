@@ -2,11 +2,11 @@
 
 use aya::{
     Ebpf,
-    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf},
+    maps::{Array, ArrayOfMaps, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf},
 };
 use tracer_common::{
-    CodeRange, Control, EpochSlot, KernelState, LiveBlock, LiveKey, Row, RowKey, ShimStep, Tally,
-    ThreadState, names,
+    CodeMap, CodeRange, Control, EpochSlot, KernelState, LiveBlock, LiveKey, Row, RowKey, Tally,
+    ThreadState, names, unwind::Node,
 };
 
 use super::BpfError;
@@ -19,7 +19,8 @@ pub(super) struct Maps {
     pub(super) rows: HashMap<MapData, RowKey, Row>,
     pub(super) live: HashMap<MapData, LiveKey, LiveBlock>,
     pub(super) threads: HashMap<MapData, u64, ThreadState>,
-    pub(super) shims: HashMap<MapData, u64, ShimStep>,
+    pub(super) code: Array<MapData, CodeMap>,
+    pub(super) tables: ArrayOfMaps<MapData, Array<MapData, Node>>,
     pub(super) allocators: Array<MapData, CodeRange>,
     pub(super) tally: PerCpuArray<MapData, Tally>,
     pub(super) events: RingBuf<MapData>,
@@ -34,7 +35,8 @@ impl Maps {
             rows: take(ebpf, names::ROWS)?,
             live: take(ebpf, names::LIVE)?,
             threads: take(ebpf, names::THREADS)?,
-            shims: take(ebpf, names::SHIMS)?,
+            code: take(ebpf, names::CODE)?,
+            tables: take(ebpf, names::TABLES)?,
             allocators: take(ebpf, names::ALLOCATORS)?,
             tally: take(ebpf, names::TALLY)?,
             events: take(ebpf, names::EVENTS)?,
@@ -42,7 +44,8 @@ impl Maps {
     }
 }
 
-fn take<T: TryFrom<Map, Error = MapError>>(
+/// Takes a map out of the object.
+pub(super) fn take<T: TryFrom<Map, Error = MapError>>(
     ebpf: &mut Ebpf,
     name: &'static str,
 ) -> Result<T, BpfError> {

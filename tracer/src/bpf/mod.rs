@@ -1,9 +1,11 @@
 //! The kernel side, seen from user space: load, attach, read. The only place that names aya.
 //!
 //! [`Kernel::load`] puts programs and maps in place, [`Kernel::attach_function`] and its kin set probes,
-//! [`Kernel::drain`] takes finished epochs out, [`Kernel::stop`] makes every counter final.
+//! [`Kernel::publish_code`] says how to unwind, [`Kernel::drain`] takes finished epochs out, [`Kernel::stop`] makes every counter final.
 
 mod attach;
+mod chain;
+mod code;
 mod drain;
 mod error;
 mod events;
@@ -13,9 +15,10 @@ mod maps;
 mod memory;
 
 pub use attach::ProbedFile;
+pub use code::TableId;
 pub use drain::{FinishedEpoch, LiveEntry};
 pub use error::BpfError;
-pub use events::{Event, NewStack};
+pub use events::{Event, NewStack, RawStack};
 pub use group::TargetGroup;
-pub use kernel::{InFlight, Kernel, KernelSettings, UserMark};
+pub use kernel::{InFlight, Kernel, KernelSettings, StackWalk, UserMark};
 pub use memory::{MapMemory, locked_by_maps, map_memory};

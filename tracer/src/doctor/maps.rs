@@ -3,7 +3,7 @@
 use std::fs;
 
 use bytesize::ByteSize;
-use tracer_common::names;
+use tracer_common::{names, unwind::Row};
 
 use super::{DoctorConfig, Finding, trial};
 use crate::bpf::{Kernel, MapMemory, map_memory};
@@ -12,6 +12,7 @@ use crate::bpf::{Kernel, MapMemory, map_memory};
 const HASH: u32 = 1;
 const ARRAY: u32 = 2;
 const PER_CPU_ARRAY: u32 = 6;
+const ARRAY_OF_MAPS: u32 = 12;
 const RING: u32 = 27;
 const NO_PREALLOC: u32 = 1;
 
@@ -23,6 +24,9 @@ const LINK: u64 = 8;
 /// Free elements that the eBPF allocator keeps per CPU, up to 256 bytes each; of larger ones, as many bytes.
 const SPARE: u64 = 96;
 const SPARE_SIZE: u64 = 256;
+
+/// In a table there is little else.
+const ROW_BYTES: usize = size_of::<Row>();
 
 /// A machine larger than most, to show what grows with the CPUs.
 const MANY_CPUS: u64 = 128;
@@ -52,7 +56,8 @@ fn memory(maps: &[MapMemory], cpus: u64, available: Option<u64>) -> Finding {
         "{} now; at most {} here ({cpus} CPUs), {} with {MANY_CPUS} CPUs\n\
          per live block {}\n\
          per stack {}, and {} while an iteration that it appears in is not read\n\
-         per thread that has allocated {}",
+         per thread that has allocated {}\n\
+         unwind tables come on top, {ROW_BYTES} B a row: `memtrace doctor --pid` tells how many",
         bytes(now),
         bytes(most),
         bytes(self::most(maps, MANY_CPUS)),
@@ -87,7 +92,8 @@ fn full(map: &MapMemory, cpus: u64) -> u64 {
             let spare = if is_filled_on_demand(map) { spare * cpus } else { 0 };
             BUCKET * map.max_entries.next_power_of_two() + map.max_entries * element(map) + spare
         }
-        ARRAY => value * map.max_entries,
+        // Of an array of maps, the pointers to them.
+        ARRAY | ARRAY_OF_MAPS => value * map.max_entries,
         PER_CPU_ARRAY => value * map.max_entries * cpus,
         RING => map.max_entries,
         _ => map.locked,

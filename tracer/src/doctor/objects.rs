@@ -2,15 +2,19 @@
 
 use std::{path::Path, sync::Arc};
 
+use bytesize::ByteSize;
+use tracer_common::unwind::NODE_BYTES;
+
 use super::Finding;
 use crate::{
     sites::{self, Allocator, FunctionSites, allocator_sites, mapping_sites},
     symbolize::{DebugInfo, SourceRoot, debug_info},
     target::{Module, read_object},
     units::Pid,
+    unwind::{self, Tables},
 };
 
-/// The allocators, and then the debug information.
+/// The allocators, then how stacks are unwound, and then the debug information.
 pub(super) fn findings(pid: Pid, program: &Path, modules: &[Arc<Module>]) -> Vec<Finding> {
     let mut modules: Vec<_> = modules.iter().filter(|module| module.file.is_some()).collect();
     modules.sort_by(|a, b| a.path.cmp(&b.path));
@@ -19,6 +23,7 @@ pub(super) fn findings(pid: Pid, program: &Path, modules: &[Arc<Module>]) -> Vec
         findings.push(no_allocator(&modules));
     }
     findings.extend(modules.iter().filter_map(|module| mappings(module)));
+    findings.extend(modules.iter().filter_map(|module| call_frames(module)));
     let roots: Vec<_> =
         SourceRoot::of_process(pid).into_iter().chain(SourceRoot::at(Path::new("/"), 0)).collect();
     findings.extend(modules.iter().map(|module| names(module, module.path == program, &roots)));
@@ -46,6 +51,34 @@ fn mappings(module: &Module) -> Option<Finding> {
     let mut lines = vec![module.path.display().to_string()];
     lines.extend(functions.iter().map(site));
     (!functions.is_empty()).then(|| Finding::ok("mappings", lines.join("\n")))
+}
+
+/// Whether stacks can be unwound through one object; `None` if it can't be read.
+fn call_frames(module: &Module) -> Option<Finding> {
+    const WHAT: &str = "unwinding";
+    let path = module.path.display();
+    let object = read_object(module.file.as_deref()?).ok()?;
+    Some(match unwind::build(&object).ok()? {
+        Some(Tables { tables, rows, unsupported }) => {
+            let nodes: usize = tables.iter().map(|table| table.nodes.len()).sum();
+            let bytes = ByteSize((nodes * NODE_BYTES) as u64).display().iec();
+            let share = match unsupported {
+                0 => String::new(),
+                some => format!(", {some} of a kind that can't be followed"),
+            };
+            Finding::ok(
+                WHAT,
+                format!("{path}: {rows} rows of call frame information{share}; {bytes}"),
+            )
+        }
+        None => Finding::warn(
+            WHAT,
+            format!(
+                "{path}: no call frame information: stacks end there, unless it keeps frame pointers"
+            ),
+            "build it with -fasynchronous-unwind-tables, and don't strip .eh_frame",
+        ),
+    })
 }
 
 fn site(function: &FunctionSites) -> String {

@@ -4,7 +4,7 @@ use std::{cmp::Reverse, collections::HashMap};
 
 use super::{
     FileEntry, GrowthPart, Inputs, IterationBlock, IterationEntry, LedgerEntry, MappingsEntry,
-    Report, RssEntry, SCHEMA_VERSION, StackEntry, Survivor, document::TextParts,
+    Report, RssEntry, SCHEMA_VERSION, StackEntry, Survivor, UnwindingEntry, document::TextParts,
     stack_entry::PerIteration,
 };
 use crate::{
@@ -33,6 +33,7 @@ impl<'a> Report<'a> {
             totals: totals.into(),
             rss: RssEntry::new(rss, totals.net_bytes()),
             ledger: LedgerEntry::from(inputs.events),
+            unwinding: UnwindingEntry::new(&stacks),
             mappings: MappingsEntry::new(&inputs),
             text: TextParts {
                 top: inputs.top,

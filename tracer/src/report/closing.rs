@@ -29,11 +29,14 @@ pub(super) fn basis(report: &Report<'_>) -> String {
     format!("{measured} after {warmup} of warm-up")
 }
 
-/// RSS and the ledger.
+/// RSS, how whole the stacks are, and the ledger.
 pub(super) fn write_closing(report: &Report<'_>, prefix: &str, page: &mut Page) {
     page.line(format_args!("{prefix}{}", rss_line(report)));
     if let Some(aside) = set_aside_line(report.text.events) {
         page.line(format_args!("{prefix}{aside}"));
+    }
+    if let Some(unwinding) = report.unwinding.line() {
+        page.line(format_args!("{prefix}{unwinding}"));
     }
     let style = if report.ledger.complete { anstyle::Style::new() } else { page.palette.warning };
     page.styled(style, format_args!("{prefix}{}", closing_line(report.text.events)));

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{
     EventLedger, FileEntry, IterationBlock, IterationEntry, LedgerEntry, MappingsEntry, RssEntry,
-    StackEntry, Target, TotalsEntry,
+    StackEntry, Target, TotalsEntry, UnwindingEntry,
 };
 use crate::ledger::RssChange;
 
@@ -32,6 +32,8 @@ pub struct Report<'a> {
     pub rss: RssEntry,
     /// Whether the trace saw everything.
     pub ledger: LedgerEntry<'a>,
+    /// How many stacks of the heap are whole.
+    pub unwinding: UnwindingEntry<'a>,
     /// What the target mapped itself. In none of the figures above.
     pub mappings: MappingsEntry<'a>,
     /// What only the text formats need.

@@ -20,6 +20,7 @@ mod short;
 mod size;
 mod stack_entry;
 mod tables;
+mod unwinding;
 mod verdicts;
 
 #[cfg(test)]
@@ -44,3 +45,4 @@ pub use palette::Palette;
 pub use short::short;
 pub use size::{mib, signed_size, size};
 pub use stack_entry::StackEntry;
+pub use unwinding::UnwindingEntry;

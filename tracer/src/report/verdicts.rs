@@ -4,6 +4,7 @@ use super::{
     Report, StackEntry,
     page::Page,
     size::{counted, signed_size, size},
+    unwinding::why,
 };
 use crate::{
     analysis::{Place, Verdict},
@@ -58,12 +59,7 @@ fn write_stack(stack: &StackEntry<'_>, page: &mut Page) {
     for frame in stack.frames {
         page.styled(faint, format_args!("      {}", frame_line(frame)));
     }
-    if stack.unwind != "complete" {
-        let why = match stack.unwind {
-            "frame_pointers" => "walked by frame pointers: callers without one are missing",
-            "truncated" => "deeper than what is kept: the outermost callers are missing",
-            other => other,
-        };
+    if let Some(why) = why(stack.unwind) {
         page.styled(faint, format_args!("      ({why})"));
     }
 }

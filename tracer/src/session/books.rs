@@ -85,7 +85,7 @@ pub(super) fn survivors(recorder: &Recorder) -> Result<Survivors, SessionError> 
     let space = Space(recorder.kernel.state()?.space);
     let mut add = |block: LiveBlock| {
         let born = recorder.iteration_of.get(block.born.0 as usize).copied().unwrap_or(0);
-        let key = StackKey { space, stack: block.stack };
+        let key = recorder.final_key(StackKey { space, stack: block.stack });
         let cohort = cohorts.entry((key, born)).or_default();
         cohort.0 += 1;
         cohort.1 += block.size;

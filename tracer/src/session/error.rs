@@ -64,6 +64,9 @@ pub enum SessionError {
         #[source]
         source: io::Error,
     },
+    /// No thread for the unwind tables.
+    #[error("no thread can be started to make unwind tables; see `ulimit -u` and `ulimit -n`")]
+    Builder(#[source] io::Error),
     /// The runtime refused something.
     #[error("waiting for events failed")]
     Runtime(#[source] io::Error),

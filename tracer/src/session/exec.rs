@@ -20,6 +20,7 @@ use super::{
     recorder::Recorder,
     sink::Sink,
     steps::Steps,
+    unwinding::Unwinding,
     writer::Writer,
 };
 use crate::{
@@ -49,19 +50,25 @@ pub(super) async fn run(
     kernel.watch_processes()?;
     let mut modules = Modules::default();
     let mut prober = Prober::new(held.pid(), config);
+    let mut unwinding = Unwinding::new()?;
     let mut writer = Writer::new(config, sink, &process);
     // From the first probe on: the dynamic linker's own calls count too.
     kernel.start()?;
     let launched = held.run_to_entry(|progress| {
         // Each time: a shadow stack is the dynamic linker's doing.
         check_hazards(config, prober.pid())?;
-        prober.refresh(&mut kernel, &mut modules)?;
+        prober.refresh(&mut kernel, &mut modules, &mut unwinding)?;
+        if process.is_single_threaded() {
+            kernel.target_stands_still();
+        }
+        // Each time as well: constructors allocate before the program's entry.
+        unwinding.finish(&mut kernel)?;
         if progress == Progress::AtEntry { prober.check(&modules) } else { Ok(()) }
     })?;
     steps.done("setting probes, up to the program's entry");
     tracing::debug!("{} after {:.2} s", prober.summary(), steps.total().as_secs_f64());
     let mut child = launched.child;
-    let mut recorder = Recorder::start(kernel, process, modules, prober, config)?;
+    let mut recorder = Recorder::start(kernel, process, modules, prober, unwinding, config)?;
     let ended = follow(&mut recorder, &mut writer, config, &mut signals).await?;
     tell_memory("at the end");
     let status = match (launched.ended, ended) {

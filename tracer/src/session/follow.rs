@@ -79,6 +79,7 @@ pub(super) async fn follow(
     let wanted = config.iterations.unwrap_or(u64::MAX);
     let events = watch(recorder.kernel.events_fd().map_err(SessionError::Runtime)?)?;
     let end = watch(recorder.process.as_fd().try_clone_to_owned().map_err(SessionError::Runtime)?)?;
+    let tables = watch(recorder.unwinding.finished_fd().map_err(SessionError::Runtime)?)?;
     let period = config.interval.unwrap_or(Duration::MAX / 4);
     let mut clock =
         interval_at(Instant::now() + period.min(Duration::from_secs(u64::from(u32::MAX))), period);
@@ -99,6 +100,7 @@ pub(super) async fn follow(
                 recorder.kernel.mark(UserMark::Interval)?;
             }
             ready = events.readable() => ready.map_err(SessionError::Runtime)?.clear_ready(),
+            ready = tables.readable() => ready.map_err(SessionError::Runtime)?.clear_ready(),
             _ = pulse.tick() => {}
         }
         recorder.catch_up()?;

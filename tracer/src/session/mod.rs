@@ -2,17 +2,22 @@
 //! writes the report. The only place where the stages of the data's way meet, and the only async one.
 
 mod books;
+mod builder;
+mod deferred;
 mod error;
 mod exec;
 mod follow;
 mod names;
+mod pace;
 mod pid;
 mod prober;
 mod progress;
 mod recorder;
 mod sink;
+mod stacks;
 mod steps;
-
+mod unwinder_stub;
+mod unwinding;
 mod writer;
 
 pub use error::SessionError;

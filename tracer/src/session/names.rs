@@ -34,9 +34,8 @@ impl Names {
         let locations: Vec<_> = missing.iter().map(|(_, stack)| stack.locations.clone()).collect();
         let frames = self.symbolizer.symbolize(recorder.modules.all(), &locations);
         let named = missing.into_iter().zip(frames);
-        self.stacks
-            .extend(named.map(|((key, stack), frames)| {
-                (key, NamedStack { frames, unwind: stack.unwind() })
-            }));
+        self.stacks.extend(named.map(|((key, stack), frames)| {
+            (key, NamedStack { frames, unwind: stack.status.name() })
+        }));
     }
 }

@@ -7,11 +7,12 @@ use super::{
     recorder::Recorder,
     sink::Sink,
     steps::Steps,
+    unwinding::Unwinding,
     writer::Writer,
 };
 use crate::{
-    bpf::{Kernel, KernelSettings, TargetGroup, locked_by_maps},
-    cli::{Exit, TraceConfig},
+    bpf::{Kernel, KernelSettings, StackWalk, TargetGroup, locked_by_maps},
+    cli::{BenchMode, Exit, TraceConfig},
     release::KernelRelease,
     target::{Hazards, Modules, Process},
     units::Pid,
@@ -34,11 +35,14 @@ pub(super) async fn run(config: &TraceConfig, pid: Pid) -> Result<Exit, SessionE
     kernel.watch_processes()?;
     let mut modules = Modules::default();
     let mut prober = Prober::new(pid, config);
-    prober.refresh(&mut kernel, &mut modules)?;
+    let mut unwinding = Unwinding::new()?;
+    prober.refresh(&mut kernel, &mut modules, &mut unwinding)?;
     prober.check(&modules)?;
     steps.done("setting probes");
+    unwinding.finish(&mut kernel)?;
+    steps.done("making unwind tables (the rest of them)");
     let mut writer = Writer::new(config, sink, &process);
-    let mut recorder = Recorder::start(kernel, process, modules, prober, config)?;
+    let mut recorder = Recorder::start(kernel, process, modules, prober, unwinding, config)?;
     tracing::info!(
         "attached to {pid} ({}): {} in {:.2} s",
         recorder.process.program().display(),
@@ -72,6 +76,11 @@ pub(super) fn load(config: &TraceConfig, process: &Process) -> Result<Kernel, Se
         mark_every: config.mark_every,
         max_live: config.max_live,
         max_stacks: config.max_stacks,
+        walk: match config.bench {
+            Some(BenchMode::KernelStacks) => StackWalk::Kernel,
+            Some(BenchMode::TailCalls) => StackWalk::TailCalls,
+            _ => StackWalk::Best,
+        },
         log: config.verbose > 1,
     })?;
     tell_memory("after loading");

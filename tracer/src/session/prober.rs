@@ -6,16 +6,15 @@ use std::{
     sync::Arc,
 };
 
-use tracer_common::ShimStep;
+use tracer_common::Space;
 
-use super::SessionError;
+use super::{SessionError, unwinding::Unwinding};
 use crate::{
     bpf::{Kernel, ProbedFile},
     cli::{BenchMode, MarkFunction, TraceConfig},
     sites::{self, Allocator, FindError, FunctionSites, Role},
     target::{Module, ModuleId, Modules, read_object},
-    units::{Addr, ElfAddr, FileOffset, Pid},
-    unwind,
+    units::{Addr, FileOffset, Pid},
 };
 
 /// Called by the dynamic linker when its list of objects has changed; debuggers break there.
@@ -46,7 +45,6 @@ pub(super) struct Prober {
 #[derive(Debug, Default)]
 struct Placed {
     code: Option<(FileOffset, FileOffset)>,
-    shims: Vec<(ElfAddr, ShimStep)>,
     /// Where the object was when the kernel side was told; `None` before.
     at: Option<Addr>,
 }
@@ -73,7 +71,7 @@ impl Prober {
         self.pid
     }
 
-    /// Reads the target's mappings and probes what is new among them.
+    /// Reads the target's mappings, has them unwound, and probes what is new among them.
     ///
     /// # Errors
     ///
@@ -82,8 +80,13 @@ impl Prober {
         &mut self,
         kernel: &mut Kernel,
         modules: &mut Modules,
+        unwinding: &mut Unwinding,
     ) -> Result<(), SessionError> {
-        for module in modules.refresh(self.pid)? {
+        // In this order: if the image is replaced in between, what we read is not taken for the old one's.
+        let space = Space(kernel.state()?.space);
+        let new = modules.refresh(self.pid)?;
+        unwinding.look(kernel, modules, space)?;
+        for module in new {
             self.fresh.insert(module.id);
             self.probe(kernel, &module)?;
         }
@@ -105,11 +108,12 @@ impl Prober {
         thread: Pid,
         kernel: &mut Kernel,
         modules: &mut Modules,
+        unwinding: &mut Unwinding,
     ) -> Result<(), SessionError> {
         self.pid = thread;
         let known = modules.all().to_vec();
         let fresh = self.fresh.clone();
-        self.refresh(kernel, modules)?;
+        self.refresh(kernel, modules, unwinding)?;
         for module in known.iter().filter(|module| !fresh.contains(&module.id)) {
             self.probe(kernel, module)?;
         }
@@ -186,10 +190,7 @@ impl Prober {
         }
         self.probe_allocator(kernel, module.id, probed, &object)?;
         self.probe_mappings(kernel, probed, &object)?;
-        self.probe_mark(kernel, probed, module, &object)?;
-        self.placed.entry(module.id).or_default().shims =
-            unwind::shim_steps(&object).into_iter().collect();
-        Ok(())
+        self.probe_mark(kernel, probed, module, &object)
     }
 
     /// Tells the kernel side of what it knows by address, where that is new or has changed.
@@ -203,19 +204,12 @@ impl Prober {
                     .address_of_offset(module, first)
                     .zip(modules.address_of_offset(module, last))
             });
-            let shims = placed.shims.iter().filter_map(|&(address, step)| {
-                modules.address_of(module, address).map(|address| (address, step))
-            });
-            let shims: Vec<_> = shims.collect();
-            let at = code.map(|(start, _)| start).or(shims.first().map(|&(address, _)| address));
-            if at.is_none() || at == placed.at {
-                continue;
-            }
-            placed.at = at;
-            if let Some((start, end)) = code {
+            if let Some((start, end)) = code
+                && placed.at != Some(start)
+            {
+                placed.at = Some(start);
                 kernel.set_allocator(index, start, end)?;
             }
-            kernel.add_shims(shims)?;
         }
         Ok(())
     }
@@ -277,7 +271,9 @@ impl Prober {
     ) -> Result<(), SessionError> {
         for FunctionSites { role, site, name, .. } in functions {
             match self.bench {
-                None => kernel.attach_function(probed, *role, site.offset, name)?,
+                None | Some(BenchMode::KernelStacks | BenchMode::TailCalls) => {
+                    kernel.attach_function(probed, *role, site.offset, name)?;
+                }
                 Some(BenchMode::Floor) => kernel.attach_floor(probed, *role, site.offset, name)?,
                 Some(BenchMode::OffsetZero) => {
                     let start = FileOffset(site.offset.0 - u64::from(site.skip));

@@ -3,13 +3,16 @@
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rustix::time::{ClockId, clock_gettime};
-use tracer_common::{Epoch, MapEvent, Space, Trigger, limits::MAX_FRAMES};
+use tracer_common::{Epoch, MapEvent, Space, Trigger, UnwindStatus};
 
-use super::{SessionError, prober::Prober};
+use super::{
+    SessionError, deferred::DeferredStacks, pace::Pace, prober::Prober, stacks::KnownStack,
+    unwinding::Unwinding,
+};
 use crate::{
     bpf::{BpfError, Event, FinishedEpoch, Kernel, NewStack, UserMark},
     cli::TraceConfig,
@@ -17,13 +20,9 @@ use crate::{
         EpochRecord, Ledger, MarkTrigger, Plan, StackKey,
         mappings::{Change, Mappings, UnknownChange},
     },
-    target::{Location, Modules, Process},
-    units::{Addr, Pid},
+    target::{Modules, Process},
+    units::Pid,
 };
-
-/// Looking at the mappings again costs the target a lock; an address that nothing explains must not make
-/// us do it for every stack.
-const REFRESH_PAUSE: Duration = Duration::from_millis(20);
 
 /// Between the exit of one thread and that of all others, where the process ends as a whole.
 const ENDING: Duration = Duration::from_millis(2);
@@ -38,48 +37,38 @@ pub(super) struct Recorder {
     pub(super) process: Process,
     pub(super) modules: Modules,
     pub(super) prober: Prober,
+    pub(super) unwinding: Unwinding,
+    pub(super) deferred: DeferredStacks,
     pub(super) ledger: Ledger,
     pub(super) mappings: Mappings,
     /// Changes of mappings in epochs after the one that is booked next.
     later: BTreeMap<Epoch, Vec<Change>>,
-    /// Every stack seen, innermost frame first.
+    /// Every stack seen.
     pub(super) stacks: HashMap<StackKey, KnownStack>,
     /// Which iteration (from 1) each drained epoch belongs to.
     pub(super) iteration_of: Vec<u32>,
     pub(super) malformed_events: u64,
     /// How often the probes did not fire until they were set again.
     pub(super) interruptions: u64,
-    pending: Pending,
+    pub(super) pending: Pending,
     finished: VecDeque<FinishedEpoch>,
     iterations: u32,
     wanted: u64,
     /// 0 while not known.
     rss_bytes: u64,
-    refreshed: Instant,
+    pace: Pace,
+    /// Stacks that ended in code of no known mapping, since the mappings were read.
+    unplaced: Vec<StackKey>,
     /// Whether each change of the list of objects stops the target.
     sync_dlopen: bool,
 }
 
-/// A stack that user space has.
-#[derive(Clone, Debug)]
-pub(super) struct KnownStack {
-    /// Innermost frame first.
-    pub(super) locations: Vec<Location>,
-}
-
-impl KnownStack {
-    /// How sure we are of it: frame pointers give no proof that a stack is whole.
-    pub(super) fn unwind(&self) -> &'static str {
-        if self.locations.len() >= MAX_FRAMES { "truncated" } else { "frame_pointers" }
-    }
-}
-
 /// The part of an iteration that came before an `execve`, or after the last mark that counts.
 #[derive(Debug, Default)]
-struct Pending {
+pub(super) struct Pending {
     start_ns: u64,
     peak_bytes: u64,
-    rows: Vec<(StackKey, tracer_common::RowCounts)>,
+    pub(super) rows: Vec<(StackKey, tracer_common::RowCounts)>,
     exec: Option<Space>,
     spaces: u32,
 }
@@ -95,11 +84,13 @@ impl Recorder {
         process: Process,
         modules: Modules,
         prober: Prober,
+        mut unwinding: Unwinding,
         config: &TraceConfig,
     ) -> Result<Self, SessionError> {
         let ledger = Ledger::new(Plan { warmup: config.warmup, rss_at_start: process.rss() });
         let pending = Pending { start_ns: now_ns(), ..Pending::default() };
         kernel.start()?;
+        unwinding.target_runs();
         if config.sync_dlopen {
             kernel.sync_objects(true)?;
         }
@@ -109,6 +100,8 @@ impl Recorder {
             process,
             modules,
             prober,
+            unwinding,
+            deferred: DeferredStacks::default(),
             ledger,
             mappings: Mappings::default(),
             later: BTreeMap::new(),
@@ -121,7 +114,8 @@ impl Recorder {
             iterations: 0,
             wanted: config.iterations.unwrap_or(u64::MAX),
             rss_bytes: 0,
-            refreshed: Instant::now(),
+            pace: Pace::default(),
+            unplaced: Vec::new(),
         })
     }
 
@@ -132,14 +126,19 @@ impl Recorder {
     /// Where a map can't be read, or a new allocator of the target can't be probed.
     pub(super) fn catch_up(&mut self) -> Result<(), SessionError> {
         self.take_events()?;
-        if self.modules.trampoline().is_none() && self.refreshed.elapsed() >= TRAMPOLINE_PAUSE {
+        let no_trampoline =
+            self.modules.trampoline().is_none() && self.pace.since_last() >= TRAMPOLINE_PAUSE;
+        if no_trampoline || self.pace.is_due() {
             self.refresh()?;
         }
+        self.unwinding.take_finished(&mut self.kernel)?;
+        self.unwind_raw_stacks();
         let finished = self.kernel.drain()?;
         if !finished.is_empty() {
             // Programs that were at work when we read the events have sent theirs by now: with these,
             // those of the finished epochs are all here.
             self.take_events()?;
+            self.unwind_raw_stacks();
         }
         self.finished.extend(finished);
         // Once the target has ended there is nothing to read: what it had last is kept.
@@ -186,10 +185,14 @@ impl Recorder {
         while let Some(event) = self.kernel.next_event() {
             match event {
                 Event::Stack(stack) => self.keep_stack(&stack),
+                Event::RawStack(stack) => self.keep_raw_stack(stack),
                 Event::Exec => self.replaced()?,
                 Event::Objects => {
-                    let refreshed = self.refresh();
+                    let mut refreshed = self.refresh();
                     if self.sync_dlopen {
+                        // It stands still: constructors are to be unwound, too.
+                        refreshed =
+                            refreshed.and_then(|()| self.unwinding.finish(&mut self.kernel));
                         self.process.resume();
                     }
                     refreshed?;
@@ -210,8 +213,11 @@ impl Recorder {
     /// Books a change of mappings, or puts it aside until the epochs before it are booked. Of two changes that
     /// depend on each other the later one has no earlier epoch, so their order stays.
     fn keep_mapping(&mut self, event: &MapEvent) {
+        let mut event = *event;
+        event.stack =
+            self.final_key(StackKey { space: event.header.space, stack: event.stack }).stack;
         let present = event.epoch.0 as usize <= self.iteration_of.len();
-        match Change::of(event) {
+        match Change::of(&event) {
             Ok(Some(change)) if present && !self.later.contains_key(&event.epoch) => {
                 self.mappings.apply(&change);
             }
@@ -224,11 +230,12 @@ impl Recorder {
     /// Whether the epoch completed an iteration.
     fn book(&mut self, epoch: FinishedEpoch) -> bool {
         let enough = self.measured() >= self.wanted;
+        let deferred = &self.deferred;
         let pending = &mut self.pending;
         let rows = epoch
             .rows
             .into_iter()
-            .map(|(space, stack, counts)| (StackKey { space, stack }, counts));
+            .map(|(space, stack, counts)| (deferred.final_key(StackKey { space, stack }), counts));
         pending.rows.extend(rows);
         pending.peak_bytes = pending.peak_bytes.max(epoch.peak_bytes);
         debug_assert_eq!(epoch.epoch, Epoch(self.iteration_of.len() as u32));
@@ -272,29 +279,24 @@ impl Recorder {
     }
 
     fn keep_stack(&mut self, stack: &NewStack) {
-        let mut locations: Vec<_> =
-            stack.frames.iter().map(|&address| self.locate(Addr(address))).collect();
-        // A frame-pointer walk through code that keeps none reads anything as an address. What lies outside
-        // of all code ends the stack; the first frame is from the probe itself, and always right.
-        let code = |location: &Location| matches!(location, Location::InModule(..));
-        let end = locations.iter().skip(1).position(|location| !code(location));
-        locations.truncate(end.map_or(locations.len(), |end| end + 1));
         let key = StackKey { space: stack.space, stack: stack.stack };
-        self.stacks.insert(key, KnownStack { locations });
+        if stack.status == UnwindStatus::UnknownCode {
+            self.pace.want();
+            self.unplaced.push(key);
+        }
+        let known = KnownStack::new(&stack.frames, stack.status);
+        self.drop_worse_alias(key, &known);
+        self.stacks.insert(key, known);
     }
 
-    /// Where an address lies; the mappings are read again if they don't have it.
-    fn locate(&mut self, address: Addr) -> Location {
-        if let Some(location) = self.modules.find(address) {
-            return location;
+    /// Finds the objects of the code that stacks ended in, now that they are known.
+    fn name_unplaced(&mut self) {
+        let space = self.unwinding.space();
+        for key in std::mem::take(&mut self.unplaced) {
+            if let Some(stack) = self.stacks.get_mut(&key).filter(|_| key.space == space) {
+                stack.place_last(&self.modules);
+            }
         }
-        if self.refreshed.elapsed() >= REFRESH_PAUSE
-            && self.refresh().is_ok()
-            && let Some(location) = self.modules.find(address)
-        {
-            return location;
-        }
-        Location::Unmapped(address.0)
     }
 
     /// The target replaced its image. Probes on objects that it had before are there at once; an allocator
@@ -302,7 +304,6 @@ impl Recorder {
     fn replaced(&mut self) -> Result<(), SessionError> {
         let before = self.prober.functions();
         self.prober.begin_image();
-        self.kernel.forget_shims()?;
         self.refresh()?;
         if self.prober.functions() > before {
             self.interruptions += 1;
@@ -332,8 +333,9 @@ impl Recorder {
     /// The task that the probes were set for is gone: sets them for another.
     fn follow_thread(&mut self, thread: Pid) -> Result<(), SessionError> {
         self.interruptions += 1;
-        self.refreshed = Instant::now();
-        match self.prober.move_to(thread, &mut self.kernel, &mut self.modules) {
+        self.pace.done(true);
+        let Self { kernel, modules, unwinding, .. } = self;
+        match self.prober.move_to(thread, kernel, modules, unwinding) {
             // It ended meanwhile. The loss is in the report already.
             Err(SessionError::Target(_) | SessionError::Bpf(BpfError::Attach { .. })) => {}
             other => other?,
@@ -345,8 +347,12 @@ impl Recorder {
     }
 
     fn refresh(&mut self) -> Result<(), SessionError> {
-        self.refreshed = Instant::now();
-        match self.prober.refresh(&mut self.kernel, &mut self.modules) {
+        let Self { kernel, modules, unwinding, .. } = self;
+        let before = unwinding.version();
+        let refreshed = self.prober.refresh(kernel, modules, unwinding);
+        self.pace.done(unwinding.version() != before);
+        self.name_unplaced();
+        match refreshed {
             // It ended, and what it had mapped is as we saw it last.
             Err(SessionError::Target(_)) => Ok(()),
             // One object that comes late must not cost the report of all others.

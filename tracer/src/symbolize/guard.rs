@@ -15,7 +15,7 @@ thread_local! {
 }
 
 /// Runs `call`; a panic in it becomes its message. What `call` has touched must be thrown away then.
-pub(super) fn quietly<T>(call: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn quietly<T>(call: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let others = panic::take_hook();

@@ -23,6 +23,7 @@ mod text;
 mod tests;
 
 pub use frame::{Frame, Language};
+pub(crate) use guard::quietly;
 pub use root::{SourceRoot, SourceRootError};
 pub use survey::{DebugInfo, debug_info};
 pub use symbolizer::Symbolizer;

@@ -16,10 +16,7 @@ use super::{
     source_lines::SourceLines,
     text::{MAX_NAME, clean},
 };
-use crate::{
-    target::{Location, Module, ModuleId},
-    units::ElfAddr,
-};
+use crate::target::{Location, Module, ModuleId};
 
 /// What stands for the module of an address that no mapping holds.
 const UNKNOWN: &str = "[unknown]";
@@ -56,7 +53,7 @@ impl Symbolizer {
     /// Symbolizes many stacks at once. `result[i]` belongs to `stacks[i]` and runs as it does, innermost
     /// frame first; a function that was inlined comes before the one it was inlined into.
     ///
-    /// Every location is taken for a return address: the call before it is looked up. `modules` is indexed by
+    /// Of a return address, the call before it is looked up. `modules` is indexed by
     /// [`ModuleId`]. Each address is looked up once, module by module. What cannot be found out is missing
     /// in the frame; an object that cannot be read is logged once.
     pub fn symbolize(
@@ -76,43 +73,65 @@ impl Symbolizer {
 
     /// Makes every location of the stacks known.
     fn look_up(&mut self, modules: &[Arc<Module>], stacks: &[Vec<Location>]) {
-        let mut wanted = BTreeMap::<ModuleId, BTreeSet<u64>>::new();
+        let mut wanted = BTreeMap::<ModuleId, BTreeSet<Location>>::new();
         for location in stacks.iter().flatten() {
             match location {
                 known if self.known.contains_key(known) => {}
-                Location::InModule(module, address) => {
-                    wanted.entry(*module).or_default().insert(address.0);
+                Location::InModule(module, _) | Location::Interrupted(module, _) => {
+                    wanted.entry(*module).or_default().insert(*location);
                 }
                 Location::Unmapped(address) => {
                     self.known.insert(*location, [bare(UNKNOWN, *address)].into());
                 }
             }
         }
-        for (id, addresses) in wanted {
-            let addresses: Vec<u64> = addresses.into_iter().collect();
-            self.look_up_in(modules.get(id.0 as usize), id, &addresses);
+        for (id, locations) in wanted {
+            self.look_up_in(modules.get(id.0 as usize), id, locations);
         }
     }
 
-    fn look_up_in(&mut self, module: Option<&Arc<Module>>, id: ModuleId, addresses: &[u64]) {
-        let calls: Vec<u64> = addresses.iter().map(|address| address.saturating_sub(1)).collect();
+    fn look_up_in(
+        &mut self,
+        module: Option<&Arc<Module>>,
+        id: ModuleId,
+        locations: BTreeSet<Location>,
+    ) {
+        let mut asked: Vec<_> = locations.into_iter().map(|it| (instruction(it), it)).collect();
+        asked.sort_unstable();
+        let instructions: Vec<u64> = asked.iter().map(|(instruction, _)| *instruction).collect();
         let answers = match module {
             Some(module) => {
                 let load = || Object::load(module, &self.roots, &mut self.room);
-                self.objects.entry(id).or_insert_with(load).resolve(&calls)
+                self.objects.entry(id).or_insert_with(load).resolve(&instructions)
             }
-            None => vec![None; calls.len()],
+            None => vec![None; asked.len()],
         };
         let name = module.map_or(UNKNOWN.into(), |it| clean(&it.path.to_string_lossy(), MAX_NAME));
         let built = module.and_then(|it| it.file.as_ref()?.metadata().ok()?.modified().ok());
-        for (address, answer) in addresses.iter().zip(answers) {
-            let frame = bare(&name, *address);
+        for ((_, location), answer) in asked.into_iter().zip(answers) {
+            let frame = bare(&name, address(location));
             let frames = match answer {
                 Some(resolved) => expand(&frame, resolved, &mut self.lines, built),
                 None => [frame].into(),
             };
-            self.known.insert(Location::InModule(id, ElfAddr(*address)), frames);
+            self.known.insert(location, frames);
         }
+    }
+}
+
+fn address(location: Location) -> u64 {
+    match location {
+        Location::InModule(_, address) | Location::Interrupted(_, address) => address.0,
+        Location::Unmapped(address) => address,
+    }
+}
+
+/// The address of an instruction's byte that tells where the frame is: a return address may be another line's,
+/// or another function's.
+fn instruction(location: Location) -> u64 {
+    match location {
+        Location::Interrupted(..) => address(location),
+        _ => address(location).saturating_sub(1),
     }
 }
 

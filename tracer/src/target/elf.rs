@@ -1,6 +1,6 @@
 //! The little of ELF that finding one's way in a process needs.
 
-use std::{fs::File, io::Read as _};
+use std::{fs::File, io, os::unix::fs::FileExt as _};
 
 use object::{
     Endianness, ReadCache,
@@ -53,11 +53,12 @@ pub(super) fn code_segments(file: &File) -> Vec<CodeSegment> {
         .collect()
 }
 
-/// A whole file. Objects are read once, at the attach.
-pub(crate) fn read_all(mut file: &File) -> std::io::Result<Vec<u8>> {
-    use std::io::{Seek as _, SeekFrom};
-    file.seek(SeekFrom::Start(0))?;
+/// A whole file, by whatever thread: the file's position is left alone.
+pub(crate) fn read_all(file: &File) -> io::Result<Vec<u8>> {
+    let len = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
     let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
+    bytes.try_reserve_exact(len)?;
+    bytes.resize(len, 0);
+    file.read_exact_at(&mut bytes, 0)?;
     Ok(bytes)
 }

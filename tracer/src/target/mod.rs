@@ -16,7 +16,7 @@ pub use hazards::Hazards;
 pub use identity::Identity;
 pub use launch::{Held, Launched, Progress};
 pub use module::{Location, Module, ModuleId};
-pub use modules::Modules;
+pub use modules::{Modules, Span};
 pub use namespace::PidNamespace;
 pub use process::Process;
 pub(crate) use process::own_proc;

@@ -22,8 +22,10 @@ pub struct Module {
 /// A code address, normalised while the process that it came from was alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Location {
-    /// In a mapped object.
+    /// In a mapped object; a return address.
     InModule(ModuleId, ElfAddr),
+    /// In a mapped object; the instruction that a signal came in at.
+    Interrupted(ModuleId, ElfAddr),
     /// Outside every mapping that we know of; the address as it was in the process.
     Unmapped(u64),
 }

@@ -3,7 +3,10 @@
 use std::{
     collections::HashMap,
     fs::File,
-    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
+    os::unix::{
+        ffi::OsStrExt as _,
+        fs::{FileExt as _, MetadataExt as _},
+    },
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -14,6 +17,18 @@ use super::{Location, Module, ModuleId, TargetError, elf};
 use crate::units::{Addr, ElfAddr, FileOffset, Pid};
 
 /// A stretch of code in the process's address space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Its first address.
+    pub start: Addr,
+    /// The address after its last.
+    pub end: Addr,
+    /// The object, and what to subtract from an address to get that by the object's own headers (it may wrap).
+    /// `None` for code that is in no object, as it is made at run time.
+    pub module: Option<(ModuleId, u64)>,
+}
+
+/// A mapped stretch of an object's code.
 #[derive(Clone, Copy, Debug)]
 struct Range {
     start: u64,
@@ -32,6 +47,9 @@ pub struct Modules {
     by_inode: HashMap<Inode, ModuleId>,
     segments: HashMap<ModuleId, Vec<elf::CodeSegment>>,
     ranges: Vec<Range>,
+    /// Code that is in no object, by address; neighbours are one.
+    anonymous: Vec<(u64, u64)>,
+    vdso: Option<(ModuleId, Arc<[u8]>)>,
     trampoline: Option<Addr>,
 }
 
@@ -53,16 +71,19 @@ impl Modules {
         let maps = procfs::process::Process::new(pid.0.cast_signed())
             .and_then(|process| process.maps())
             .map_err(|error| proc_error(pid, error))?;
-        let mut ranges = Vec::new();
+        let (mut ranges, mut anonymous) = (Vec::new(), Vec::new());
         for map in maps.iter().filter(|map| map.perms.contains(MMPermissions::EXECUTE)) {
             if let Some(range) = self.range(pid, map) {
                 ranges.push(range);
+            } else if !is_kernels(map) {
+                join(&mut anonymous, map.address);
             }
         }
         // A process that is ending has no mappings any more: what we know is better than that.
         if !ranges.is_empty() {
             ranges.sort_by_key(|range| range.start);
             self.ranges = ranges;
+            self.anonymous = anonymous;
             self.trampoline =
                 maps.iter().find(|map| is_uprobes(map)).map(|map| Addr(map.address.0));
         }
@@ -88,12 +109,24 @@ impl Modules {
         Some(Location::InModule(range.module, elf))
     }
 
-    /// Where a module's own address lies in the process, if it is mapped now.
-    pub fn address_of(&self, module: ModuleId, address: ElfAddr) -> Option<Addr> {
-        self.ranges.iter().filter(|range| range.module == module).find_map(|range| {
-            let offset = address.0.checked_sub(range.elf_start.0)?;
-            (offset < range.end - range.start).then_some(Addr(range.start + offset))
-        })
+    /// All code that is mapped now, in any order.
+    pub fn spans(&self) -> impl Iterator<Item = Span> + '_ {
+        let objects = self.ranges.iter().map(|range| Span {
+            start: Addr(range.start),
+            end: Addr(range.end),
+            module: Some((range.module, range.start.wrapping_sub(range.elf_start.0))),
+        });
+        let anonymous = self.anonymous.iter().map(|&(start, end)| Span {
+            start: Addr(start),
+            end: Addr(end),
+            module: None,
+        });
+        objects.chain(anonymous)
+    }
+
+    /// The vDSO, an object without a file.
+    pub fn vdso(&self) -> Option<(ModuleId, Arc<[u8]>)> {
+        self.vdso.clone()
     }
 
     /// Where a byte of a module's file lies in the process, if it is mapped as code now.
@@ -108,7 +141,7 @@ impl Modules {
         let (start, end) = map.address;
         let module = match &map.pathname {
             MMapPath::Path(path) => self.file_module(pid, map, path)?,
-            MMapPath::Vdso => self.special_module("[vdso]"),
+            MMapPath::Vdso => self.vdso_module(pid, map),
             _ => return None,
         };
         let offset = FileOffset(map.offset);
@@ -132,12 +165,15 @@ impl Modules {
         Some(id)
     }
 
-    fn special_module(&mut self, name: &str) -> ModuleId {
-        let inode = Inode::Special(PathBuf::from(name));
-        match self.by_inode.get(&inode) {
-            Some(&id) => id,
-            None => self.add(inode, PathBuf::from(name), None),
+    fn vdso_module(&mut self, pid: Pid, map: &MemoryMap) -> ModuleId {
+        let name = PathBuf::from("[vdso]");
+        let inode = Inode::Special(name.clone());
+        if let Some(&id) = self.by_inode.get(&inode) {
+            return id;
         }
+        let id = self.add(inode, name, None);
+        self.vdso = read_memory(pid, map).map(|image| (id, image.into()));
+        id
     }
 
     fn add(&mut self, inode: Inode, path: PathBuf, file: Option<Arc<File>>) -> ModuleId {
@@ -146,6 +182,28 @@ impl Modules {
         self.by_inode.insert(inode, id);
         id
     }
+}
+
+/// Pages that the kernel gave the process, in which no stack has a frame.
+fn is_kernels(map: &MemoryMap) -> bool {
+    is_uprobes(map) || matches!(map.pathname, MMapPath::Vsyscall)
+}
+
+/// Adds a stretch to a list of them, which come by address.
+fn join(stretches: &mut Vec<(u64, u64)>, (start, end): (u64, u64)) {
+    match stretches.last_mut() {
+        Some(last) if last.1 == start => last.1 = end,
+        _ => stretches.push((start, end)),
+    }
+}
+
+/// The memory of a mapping; `None` where the process has ended or may not be read.
+fn read_memory(pid: Pid, map: &MemoryMap) -> Option<Vec<u8>> {
+    let (start, end) = map.address;
+    let mut bytes = vec![0; usize::try_from(end - start).ok()?];
+    let memory = File::open(format!("/proc/{pid}/mem")).ok()?;
+    memory.read_exact_at(&mut bytes, start).ok()?;
+    Some(bytes)
 }
 
 fn is_uprobes(map: &MemoryMap) -> bool {

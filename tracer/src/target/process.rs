@@ -93,6 +93,13 @@ impl Process {
         tasks.next().map(|task| Pid(task.tid.cast_unsigned()))
     }
 
+    /// Whether it has one thread alone.
+    pub fn is_single_threaded(&self) -> bool {
+        procfs::process::Process::new(self.pid.0.cast_signed())
+            .and_then(|process| process.stat())
+            .is_ok_and(|stat| stat.num_threads == 1)
+    }
+
     /// Resident memory, bytes; `None` once it has ended.
     pub fn rss(&self) -> Option<u64> {
         let pages = fs::read_to_string(format!("/proc/{}/statm", self.pid)).ok()?;

@@ -1,0 +1,95 @@
+//! Stacks that the tables don't explain: as raw memory, for user space to unwind, which has more time.
+
+use aya_ebpf::{
+    cty::c_void,
+    helpers::{bpf_ktime_get_ns, generated::bpf_probe_read_user},
+    macros::map,
+    maps::Array,
+};
+use tracer_common::{
+    EventHeader, EventKind, RawStackEvent, Space, StackHash, StackId, ThreadState, UnwindStatus,
+    limits::{RAW_STACK_BYTES, RAW_STACKS_PER_SECOND},
+};
+
+use crate::{atomic, stack::EVENTS};
+
+const PAGE: u64 = 4096;
+const NS_PER_SECOND: u64 = 1_000_000_000;
+
+/// What was spent.
+#[repr(C)]
+struct Budget {
+    /// The present second.
+    second: u64,
+    /// Stacks in it.
+    spent: u64,
+    /// Stacks in all.
+    number: u64,
+}
+
+#[map]
+static BUDGET: Array<Budget> = Array::with_max_entries(1, 0);
+
+/// Where the walk that gave `id` ended for want of a rule, sends the stack as it is and gives an id that is this one
+/// allocation's alone: two that look the same so far may come from different callers.
+#[inline(never)]
+pub fn instead(thread: *mut ThreadState, space: Space, id: StackId) -> StackId {
+    // SAFETY: `thread` points to a map value that belongs to this thread alone.
+    let walk = unsafe { &(*thread).walk };
+    let hopeful = walk.status == UnwindStatus::UnknownCode as u32
+        || walk.status == UnwindStatus::TablePending as u32
+        || walk.status == UnwindStatus::UnsupportedRule as u32;
+    if !hopeful {
+        return id;
+    }
+    let Some(number) = ticket() else { return id };
+    let Some(mut event) = EVENTS.reserve::<RawStackEvent>(0) else { return id };
+    let own = StackHash(id.0).finish(number as u32);
+    let event_at = event.as_mut_ptr();
+    // SAFETY: all fields are written but the end of `bytes`, which is not looked at.
+    unsafe {
+        (&raw mut (*event_at).header)
+            .write(EventHeader { kind: EventKind::RawStack as u32, space });
+        (*event_at).stack = own;
+        (*event_at).ip = walk.first_ip;
+        (*event_at).sp = walk.first_sp;
+        (*event_at).bp = walk.first_bp;
+        (*event_at)._pad = 0;
+        let bytes = (&raw mut (*event_at).bytes).cast::<u8>();
+        let mut len = 0;
+        while len < RAW_STACK_BYTES as u64 {
+            let from = walk.first_sp.wrapping_add(len);
+            let to = bytes.add(len as usize).cast::<c_void>();
+            if bpf_probe_read_user(to, PAGE as u32, from as *const c_void) != 0 {
+                // The last page of the stack begins below.
+                let rest = (PAGE - from % PAGE) & (PAGE - 8);
+                if bpf_probe_read_user(to, rest as u32, from as *const c_void) == 0 {
+                    len += rest;
+                }
+                break;
+            }
+            len += PAGE;
+        }
+        (*event_at).len = len as u32;
+    }
+    event.submit(0);
+    own
+}
+
+/// The number of this stack, if there is still room for it in this second.
+#[inline(always)]
+fn ticket() -> Option<u64> {
+    let budget = BUDGET.get_ptr_mut(0)?;
+    // SAFETY: points to the map's only element. Two threads may begin a second at once; then a few more go.
+    unsafe {
+        let second = bpf_ktime_get_ns() / NS_PER_SECOND;
+        if (&raw const (*budget).second).read_volatile() != second {
+            (&raw mut (*budget).second).write_volatile(second);
+            (&raw mut (*budget).spent).write_volatile(0);
+        }
+        if atomic::next(&raw mut (*budget).spent) >= u64::from(RAW_STACKS_PER_SECOND) {
+            return None;
+        }
+        Some(atomic::next(&raw mut (*budget).number))
+    }
+}

@@ -1,0 +1,103 @@
+//! Stacks as user space keeps them.
+
+use tracer_common::{FrameAt, FrameWord, UnwindStatus};
+
+use crate::{
+    target::{Location, ModuleId, Modules},
+    units::{Addr, ElfAddr},
+};
+
+/// A stack that user space has.
+#[derive(Clone, Debug)]
+pub(super) struct KnownStack {
+    /// Innermost frame first.
+    pub(super) locations: Vec<Location>,
+    /// How it ended.
+    pub(super) status: UnwindStatus,
+}
+
+impl KnownStack {
+    pub(super) fn new(words: &[FrameWord], status: UnwindStatus) -> Self {
+        Self { locations: words.iter().copied().filter_map(location).collect(), status }
+    }
+
+    /// Gives the code that it ended in the object that is mapped there.
+    pub(super) fn place_last(&mut self, modules: &Modules) {
+        if let Some(last) = self.locations.last_mut()
+            && let Location::Unmapped(address) = *last
+        {
+            *last = return_address(modules, address).unwrap_or(*last);
+        }
+    }
+
+    /// Whether it says more than another account of the same stack.
+    pub(super) fn is_better_than(&self, other: &Self) -> bool {
+        let value = |stack: &Self| {
+            let certainty = match stack.status {
+                UnwindStatus::Complete => 2,
+                UnwindStatus::FramePointers => 1,
+                _ => 0,
+            };
+            (certainty, stack.locations.len())
+        };
+        value(self) > value(other)
+    }
+}
+
+/// Where a return address lies; `None` where nothing known is mapped. The call before it tells, as it may be the
+/// last instruction of its object.
+pub(super) fn return_address(modules: &Modules, address: u64) -> Option<Location> {
+    match modules.find(Addr(address.checked_sub(1)?))? {
+        Location::InModule(module, call) => {
+            Some(Location::InModule(module, ElfAddr(call.0.wrapping_add(1))))
+        }
+        _ => None,
+    }
+}
+
+/// `None` for a word that says nothing; those are sorted out where events are read.
+fn location(word: FrameWord) -> Option<Location> {
+    Some(match word.decode()? {
+        FrameAt::Module { module, address } => {
+            let (module, address) = (ModuleId(module), ElfAddr(address));
+            if word.is_exact() {
+                Location::Interrupted(module, address)
+            } else {
+                Location::InModule(module, address)
+            }
+        }
+        FrameAt::Bare { address } => Location::Unmapped(address),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_become_locations() {
+        let words = [
+            FrameWord::in_module(2, 0x10, 0),
+            FrameWord::in_module(2, 0x20, FrameWord::EXACT),
+            FrameWord::bare(0x7f00_0000, FrameWord::GUESSED),
+        ];
+        let stack = KnownStack::new(&words, UnwindStatus::NoRule);
+        let module = ModuleId(2);
+        let expected = [
+            Location::InModule(module, ElfAddr(0x10)),
+            Location::Interrupted(module, ElfAddr(0x20)),
+            Location::Unmapped(0x7f00_0000),
+        ];
+        assert_eq!(stack.locations, expected);
+    }
+
+    #[test]
+    fn a_whole_stack_is_better_than_a_long_one() {
+        let word = FrameWord::in_module(0, 0x10, 0);
+        let whole = KnownStack::new(&[word], UnwindStatus::Complete);
+        let long = KnownStack::new(&[word; 3], UnwindStatus::NoRule);
+        let short = KnownStack::new(&[word; 2], UnwindStatus::ReadFault);
+        assert!(whole.is_better_than(&long) && long.is_better_than(&short));
+        assert!(!whole.is_better_than(&whole));
+    }
+}

@@ -1,0 +1,362 @@
+//! Which unwind table is for which object, and what the kernel side is told of it.
+
+use std::{
+    collections::HashMap,
+    io,
+    os::fd::OwnedFd,
+    path::PathBuf,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use bytesize::ByteSize;
+use tracer_common::{CodeSpan, FrameWord, Space, SpanKind};
+
+use super::{
+    SessionError,
+    builder::{Builder, Built, Source},
+};
+use crate::{
+    bpf::{BpfError, Kernel, TableId},
+    target::{ModuleId, Modules, Span},
+    units::ElfAddr,
+    unwind::Tables,
+};
+
+/// A table that is in the kernel.
+#[derive(Clone, Copy, Debug)]
+struct Placed {
+    table: TableId,
+    leaves: u32,
+    /// By the object's own headers.
+    origin: ElfAddr,
+    end: ElfAddr,
+}
+
+/// An object's tables, by address; none where it can't be unwound by a table.
+type ObjectTables = Rc<[Placed]>;
+
+/// The tables of all objects of a run, and what of them is in use.
+#[derive(Debug)]
+pub(super) struct Unwinding {
+    builder: Builder,
+    /// Objects that the builder was given.
+    asked: usize,
+    paths: Vec<PathBuf>,
+    /// What came back.
+    tables: HashMap<ModuleId, ObjectTables>,
+    by_build_id: HashMap<Vec<u8>, ObjectTables>,
+    rows: usize,
+    /// The code as it was read last, and the address space that it was read in.
+    code: Vec<Span>,
+    space: Space,
+    published: Option<(Space, Vec<(u64, CodeSpan)>)>,
+    version: u64,
+    target_runs: bool,
+    warned_tables: bool,
+    warned_modules: bool,
+}
+
+impl Unwinding {
+    /// Knows no object.
+    ///
+    /// # Errors
+    ///
+    /// Where no thread can be started.
+    pub(super) fn new() -> Result<Self, SessionError> {
+        Ok(Self {
+            builder: Builder::start()?,
+            asked: 0,
+            paths: Vec::new(),
+            tables: HashMap::new(),
+            by_build_id: HashMap::new(),
+            rows: 0,
+            code: Vec::new(),
+            space: Space(0),
+            published: None,
+            version: 0,
+            target_runs: false,
+            warned_tables: false,
+            warned_modules: false,
+        })
+    }
+
+    /// From now on what is mapped anew is made known at once, its tables as they come.
+    pub(super) fn target_runs(&mut self) {
+        self.target_runs = true;
+    }
+
+    /// Has tables made for the objects that are new, and takes note of where all of them lie.
+    ///
+    /// # Errors
+    ///
+    /// Where the kernel side can't be told.
+    pub(super) fn look(
+        &mut self,
+        kernel: &mut Kernel,
+        modules: &Modules,
+        space: Space,
+    ) -> Result<(), SessionError> {
+        for module in &modules.all()[self.asked..] {
+            let image = modules.vdso().filter(|(id, _)| *id == module.id).map(|(_, image)| image);
+            self.asked += 1;
+            self.paths.push(module.path.clone());
+            match (&module.file, image) {
+                (Some(file), _) => self.builder.add(module.id, Source::File(file.clone())),
+                (None, Some(image)) => self.builder.add(module.id, Source::Image(image)),
+                (None, None) => drop(self.tables.insert(module.id, Rc::default())),
+            }
+            if module.id.0 >= FrameWord::MAX_MODULES && !self.warned_modules {
+                self.warned_modules = true;
+                tracing::warn!(
+                    "more than {} objects were mapped: frames in those that came later have no name",
+                    FrameWord::MAX_MODULES
+                );
+            }
+        }
+        self.code = modules.spans().collect();
+        self.space = space;
+        if self.target_runs { self.publish(kernel) } else { Ok(()) }
+    }
+
+    /// Waits for all tables, and makes them known.
+    ///
+    /// # Errors
+    ///
+    /// Where the kernel side can't be told.
+    pub(super) fn finish(&mut self, kernel: &mut Kernel) -> Result<(), SessionError> {
+        let start = Instant::now();
+        let before = self.tables.len();
+        while self.tables.len() < self.asked {
+            let Some(built) = self.builder.next() else { break };
+            self.keep(kernel, built);
+        }
+        self.publish(kernel)?;
+        if self.tables.len() > before {
+            tracing::debug!(
+                "unwind tables of {} objects: {} rows, {}; waited {:.1} ms for them",
+                self.tables.len(),
+                self.rows,
+                ByteSize(kernel.table_bytes()).display().iec(),
+                milliseconds(start.elapsed()),
+            );
+        }
+        Ok(())
+    }
+
+    /// Makes known what has been finished meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// Where the kernel side can't be told.
+    pub(super) fn take_finished(&mut self, kernel: &mut Kernel) -> Result<(), SessionError> {
+        let before = self.tables.len();
+        self.builder.clear_signal();
+        while let Some(built) = self.builder.try_next() {
+            self.keep(kernel, built);
+        }
+        if self.tables.len() > before { self.publish(kernel) } else { Ok(()) }
+    }
+
+    /// A descriptor that is readable when [`Unwinding::take_finished`] has something to do.
+    ///
+    /// # Errors
+    ///
+    /// Where the process has no descriptors left.
+    pub(super) fn finished_fd(&self) -> io::Result<OwnedFd> {
+        self.builder.signal()
+    }
+
+    /// Changes whenever what the kernel side knows does; 0 before that knows anything.
+    pub(super) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The address space whose code it knows.
+    pub(super) fn space(&self) -> Space {
+        self.space
+    }
+
+    fn publish(&mut self, kernel: &mut Kernel) -> Result<(), SessionError> {
+        let spans = code_spans(&self.code, &self.tables);
+        if self.published.as_ref().is_some_and(|(space, old)| *space == self.space && *old == spans)
+        {
+            return Ok(());
+        }
+        kernel.publish_code(self.space, &spans)?;
+        self.published = Some((self.space, spans));
+        self.version += 1;
+        Ok(())
+    }
+
+    fn keep(&mut self, kernel: &mut Kernel, built: Built) {
+        let Built { module, build_id, tables, took } = built;
+        let path = self.paths.get(module.0 as usize).cloned().unwrap_or_default();
+        let path = path.display();
+        let known = build_id.as_ref().and_then(|id| self.by_build_id.get(id)).cloned();
+        let placed = match (known, tables) {
+            (Some(placed), _) => placed,
+            (None, Ok(Some(tables))) => {
+                self.rows += tables.rows;
+                let nodes: usize = tables.tables.iter().map(|table| table.nodes.len()).sum();
+                tracing::debug!(
+                    "unwind table of {path}: {} rows, {} unsupported; {} in {:.1} ms",
+                    tables.rows,
+                    tables.unsupported,
+                    ByteSize((nodes * tracer_common::unwind::NODE_BYTES) as u64).display().iec(),
+                    milliseconds(took),
+                );
+                place(kernel, &tables).unwrap_or_else(|error| {
+                    if !std::mem::replace(&mut self.warned_tables, true) {
+                        tracing::warn!("{path} has no unwind table: {error}");
+                    }
+                    Rc::default()
+                })
+            }
+            (None, Ok(None)) => {
+                tracing::debug!("{path} has no call frame information");
+                Rc::default()
+            }
+            (None, Err(why)) => {
+                tracing::debug!("{path} has no unwind table: {why}");
+                Rc::default()
+            }
+        };
+        if let Some(build_id) = build_id {
+            self.by_build_id.entry(build_id).or_insert_with(|| placed.clone());
+        }
+        self.tables.insert(module, placed);
+    }
+}
+
+fn place(kernel: &mut Kernel, tables: &Tables) -> Result<ObjectTables, BpfError> {
+    let placed = tables.tables.iter().map(|table| {
+        let &crate::unwind::Table { origin, end, leaves, ref nodes } = table;
+        Ok(Placed { table: kernel.add_table(nodes)?, leaves, origin, end })
+    });
+    placed.collect()
+}
+
+/// Where code lies as the kernel side is told, by address.
+fn code_spans(code: &[Span], tables: &HashMap<ModuleId, ObjectTables>) -> Vec<(u64, CodeSpan)> {
+    let mut spans = Vec::with_capacity(code.len());
+    for span in code {
+        match span.module {
+            Some((module, bias)) => object_spans(&mut spans, span, module, bias, tables),
+            None => spans.push((
+                span.start.0,
+                CodeSpan {
+                    end: span.end.0,
+                    module: u32::MAX,
+                    kind: SpanKind::Anonymous as u32,
+                    ..CodeSpan::default()
+                },
+            )),
+        }
+    }
+    spans.sort_unstable_by_key(|(start, _)| *start);
+    spans
+}
+
+/// The parts of a mapping that have a table each, and what lies between them.
+fn object_spans(
+    spans: &mut Vec<(u64, CodeSpan)>,
+    span: &Span,
+    module: ModuleId,
+    bias: u64,
+    tables: &HashMap<ModuleId, ObjectTables>,
+) {
+    let (mut at, end) = (span.start.0, span.end.0);
+    let plain = |end, kind: SpanKind| CodeSpan {
+        end,
+        bias,
+        module: module.0,
+        kind: kind as u32,
+        ..CodeSpan::default()
+    };
+    let Some(tables) = tables.get(&module) else {
+        spans.push((at, plain(end, SpanKind::Pending)));
+        return;
+    };
+    for table in tables.iter() {
+        let origin = table.origin.0.wrapping_add(bias);
+        let first = origin.max(at);
+        let last = table.end.0.wrapping_add(bias).min(end);
+        if first >= last {
+            continue;
+        }
+        if at < first {
+            spans.push((at, plain(first, SpanKind::Bare)));
+        }
+        let (leaves, TableId(number)) = (table.leaves, table.table);
+        let with_table = plain(last, SpanKind::Table);
+        spans.push((first, CodeSpan { origin, table: number, leaves, ..with_table }));
+        at = last;
+    }
+    if at < end {
+        spans.push((at, plain(end, SpanKind::Bare)));
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::Addr;
+
+    fn placed(number: u32, origin: u64, end: u64) -> Placed {
+        let (origin, end) = (ElfAddr(origin), ElfAddr(end));
+        Placed { table: TableId(number), leaves: 2, origin, end }
+    }
+
+    fn span(start: u64, end: u64, module: Option<(u32, u64)>) -> Span {
+        let module = module.map(|(id, bias)| (ModuleId(id), bias));
+        Span { start: Addr(start), end: Addr(end), module }
+    }
+
+    fn seen(spans: &[(u64, CodeSpan)]) -> Vec<(u64, u64, u32, u32)> {
+        spans.iter().map(|(start, span)| (*start, span.end, span.kind, span.table)).collect()
+    }
+
+    #[test]
+    fn a_mapping_is_split_by_its_tables() {
+        let code = [
+            span(0x9000, 0xa000, None),
+            span(0x5000, 0x8000, Some((1, 0x4000))),
+            span(0x1000, 0x2000, Some((0, 0x1000))),
+            span(0x3000, 0x4000, Some((2, 0x3000))),
+        ];
+        let two = [placed(7, 0x1100, 0x2000), placed(8, 0x2000, 0x3f00)];
+        let tables = HashMap::from([
+            (ModuleId(1), ObjectTables::from(two)),
+            (ModuleId(2), ObjectTables::default()),
+        ]);
+        let spans = code_spans(&code, &tables);
+        let expected = [
+            (0x1000, 0x2000, SpanKind::Pending as u32, 0),
+            (0x3000, 0x4000, SpanKind::Bare as u32, 0),
+            (0x5000, 0x5100, SpanKind::Bare as u32, 0),
+            (0x5100, 0x6000, SpanKind::Table as u32, 7),
+            (0x6000, 0x7f00, SpanKind::Table as u32, 8),
+            (0x7f00, 0x8000, SpanKind::Bare as u32, 0),
+            (0x9000, 0xa000, SpanKind::Anonymous as u32, 0),
+        ];
+        assert_eq!(seen(&spans), expected);
+        assert_eq!((spans[3].1.origin, spans[4].1.origin), (0x5100, 0x6000));
+        assert!(spans[2..6].iter().all(|(_, span)| (span.bias, span.module) == (0x4000, 1)));
+        assert_eq!(spans[6].1.module, u32::MAX);
+    }
+
+    #[test]
+    fn a_mapping_of_a_part_keeps_the_tables_origin() {
+        let code = [span(0x6800, 0x7000, Some((1, 0x4000)))];
+        let tables =
+            HashMap::from([(ModuleId(1), ObjectTables::from([placed(7, 0x1000, 0x9000)]))]);
+        let spans = code_spans(&code, &tables);
+        assert_eq!(seen(&spans), [(0x6800, 0x7000, SpanKind::Table as u32, 7)]);
+        assert_eq!(spans[0].1.origin, 0x5000);
+    }
+}

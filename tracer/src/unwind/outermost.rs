@@ -1,0 +1,93 @@
+//! Outermost functions that no call frame information covers, so that nothing says that they are.
+//!
+//! Without a row they would leave every stack of the program incomplete. What is marked here can have no caller: the
+//! program's entry point, which the kernel jumps to, and the place in musl's `clone` that calls a thread's
+//! function and ends the thread after it.
+
+use std::ops::Range;
+
+use super::entries::{Entry, Source};
+use crate::{
+    sites::{
+        elf::{ENDIAN, Elf},
+        symbols,
+    },
+    units::ElfAddr,
+};
+use object::read::elf::FileHeader;
+
+/// Bytes of an entry point's code, at most. glibc's takes 38, musl's 22.
+const MAX_ENTRY: u64 = 64;
+/// How an entry point's code starts, after an optional `endbr64`: by setting `ebp` or `rbp` to zero, as the ABI
+/// advises. Where nothing is known of the code but where it starts, this shows that it is no ordinary function:
+/// of a library, linkers set the entry point to whatever comes first.
+const ENTRY_STARTS: [&[u8]; 4] =
+    [b"\x31\xed", b"\x48\x31\xed", b"\xf3\x0f\x1e\xfa\x31\xed", b"\xf3\x0f\x1e\xfa\x48\x31\xed"];
+/// musl's `__clone`, in the new thread: call *%r9; mov %eax,%edi; xor %eax,%eax; mov $60,%al (exit); syscall.
+const MUSL_CLONE: &[u8] = b"\x41\xff\xd1\x89\xc7\x31\xc0\xb0\x3c\x0f\x05";
+
+/// Adds what is outermost to `entries`, where these leave a gap in the code in `executable`.
+pub(super) fn add(elf: &Elf<'_>, executable: &[Range<u64>], entries: &mut Vec<Entry>) {
+    let mut found: Vec<Range<u64>> = Vec::new();
+    for gap in gaps(executable, entries) {
+        let Some(code) = code(elf, &gap) else { continue };
+        found.extend(entry_point(elf, &gap, code));
+        found.extend(clones(&gap, code));
+    }
+    if found.is_empty() {
+        return;
+    }
+    entries.extend(found.into_iter().map(|code| Entry { code, source: Source::Outermost }));
+    entries.sort_by_key(|entry| entry.code.start);
+}
+
+/// Code without an entry.
+fn gaps(executable: &[Range<u64>], entries: &[Entry]) -> Vec<Range<u64>> {
+    let mut gaps = Vec::new();
+    for segment in executable {
+        let first = entries.partition_point(|entry| entry.code.end <= segment.start);
+        let mut from = segment.start;
+        for entry in entries[first..].iter().take_while(|entry| entry.code.start < segment.end) {
+            if from < entry.code.start {
+                gaps.push(from..entry.code.start);
+            }
+            from = entry.code.end;
+        }
+        if from < segment.end {
+            gaps.push(from..segment.end);
+        }
+    }
+    gaps
+}
+
+/// What the file holds of a gap.
+fn code<'data>(elf: &Elf<'data>, gap: &Range<u64>) -> Option<&'data [u8]> {
+    let bytes = elf.bytes_from(ElfAddr(gap.start))?;
+    let len = usize::try_from(gap.end - gap.start).ok()?;
+    Some(&bytes[..len.min(bytes.len())])
+}
+
+fn entry_point(elf: &Elf<'_>, gap: &Range<u64>, code: &[u8]) -> Option<Range<u64>> {
+    let start = elf.header.e_entry(ENDIAN);
+    let at = usize::try_from(start.checked_sub(gap.start)?).ok()?;
+    let code = code.get(at..)?;
+    if !ENTRY_STARTS.iter().any(|it| code.starts_with(it)) {
+        return None;
+    }
+    let len = MAX_ENTRY.min(code.len() as u64);
+    let mut functions = symbols::linked(elf);
+    functions.extend(symbols::exported(elf));
+    let sized = functions.iter().find(|it| it.address.0 == start && it.size > 0);
+    let next = functions.iter().map(|it| it.address.0).filter(|it| *it > start).min();
+    let end = sized.map(|it| it.size).or(next.map(|next| next - start)).unwrap_or(len);
+    Some(start..start + end.min(len))
+}
+
+fn clones<'a>(gap: &'a Range<u64>, code: &'a [u8]) -> impl Iterator<Item = Range<u64>> + 'a {
+    code.windows(MUSL_CLONE.len()).enumerate().filter(|(_, it)| *it == MUSL_CLONE).map(
+        |(at, it)| {
+            let start = gap.start + at as u64;
+            start..start + it.len() as u64
+        },
+    )
+}

@@ -1,0 +1,1 @@
+//! Tables against what they are made of.
