@@ -6,7 +6,11 @@ use aya::{
 };
 use tracer_common::{chain::PROGRAMS, names};
 
-use super::{BpfError, kernel::uprobe, maps::take};
+use super::{
+    BpfError,
+    kernel::{StackWalk, uprobe},
+    maps::take,
+};
 
 /// The chain, where there is one. The kernel takes it apart when this is dropped.
 pub(super) struct Chain(Option<ProgramArray<MapData>>);
@@ -17,11 +21,13 @@ impl Chain {
     /// # Errors
     ///
     /// Where the kernel refuses a program of it.
-    pub(super) fn link(ebpf: &mut Ebpf) -> Result<Self, BpfError> {
-        if uprobe(ebpf, "has_loops").is_ok() {
+    pub(super) fn link(ebpf: &mut Ebpf, walk: StackWalk) -> Result<Self, BpfError> {
+        if walk == StackWalk::Kernel
+            || (walk == StackWalk::Best && uprobe(ebpf, "has_loops").is_ok())
+        {
             return Ok(Self(None));
         }
-        tracing::debug!("this kernel has no bpf_loop: stacks are walked by a chain of programs");
+        tracing::debug!("without bpf_loop, stacks are walked by a chain of programs");
         let mut programs: ProgramArray<MapData> = take(ebpf, names::CHAIN)?;
         for (number, name) in PROGRAMS {
             let fd = uprobe(ebpf, name)?.fd().map_err(BpfError::program(name, "converting"))?;

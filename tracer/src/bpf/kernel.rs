@@ -29,8 +29,21 @@ pub struct KernelSettings {
     pub max_live: u32,
     /// Distinct stacks.
     pub max_stacks: u32,
+    /// How stacks are walked.
+    pub walk: StackWalk,
     /// Whether the programs log what they find odd.
     pub log: bool,
+}
+
+/// How the kernel side walks stacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StackWalk {
+    /// By tables, as well as this kernel can.
+    Best,
+    /// By tables, as on kernels without `bpf_loop`.
+    TailCalls,
+    /// By `bpf_get_stack`, as other tools do.
+    Kernel,
 }
 
 /// A mark that user space asks for.
@@ -93,6 +106,7 @@ impl Kernel {
         check_kernel()?;
         let log_level: u8 = if settings.log { 4 } else { 0 };
         let (tgid, (device, inode)) = (settings.target.tgid(), settings.target.namespace());
+        let kernel_stacks = u32::from(settings.walk == StackWalk::Kernel);
         let mut loader = EbpfLoader::new();
         loader
             // Without a log the verifier is several times faster; aya retries with one when it refuses.
@@ -103,6 +117,7 @@ impl Kernel {
             .override_global(names::MIN_SIZE, &settings.min_size, true)
             .override_global(names::MAX_SIZE, &settings.max_size, true)
             .override_global(names::MARK_EVERY, &settings.mark_every, true)
+            .override_global(names::KERNEL_STACKS, &kernel_stacks, true)
             .override_global(aya_log::LEVEL, &log_level, false)
             .map_max_entries(names::LIVE, settings.max_live)
             .map_max_entries(names::KNOWN, settings.max_stacks)
@@ -112,7 +127,7 @@ impl Kernel {
             raw_tracepoint(&mut ebpf, name)?.load().map_err(BpfError::program(name, "loading"))?;
         }
         let maps = Maps::take(&mut ebpf)?;
-        let chain = Chain::link(&mut ebpf)?;
+        let chain = Chain::link(&mut ebpf, settings.walk)?;
         Ok(Self {
             ebpf,
             maps,

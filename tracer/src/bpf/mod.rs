@@ -20,6 +20,6 @@ pub use drain::{FinishedEpoch, LiveEntry};
 pub use error::BpfError;
 pub use events::{Event, NewStack, RawStack};
 pub use group::TargetGroup;
-pub use kernel::{InFlight, Kernel, KernelSettings, UserMark};
+pub use kernel::{InFlight, Kernel, KernelSettings, StackWalk, UserMark};
 pub use memory::{MapMemory, locked_by_maps, map_memory};
 pub use tables::{TableId, TableStore};

@@ -190,6 +190,10 @@ pub enum BenchMode {
     Floor,
     /// The usual programs, at each function's first instruction
     OffsetZero,
+    /// The usual programs, with the stacks of `bpf_get_stack`
+    KernelStacks,
+    /// The usual programs, with stacks walked as on kernels without `bpf_loop`
+    TailCalls,
 }
 
 fn parse_interval(text: &str) -> Result<Duration, String> {

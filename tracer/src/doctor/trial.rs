@@ -4,7 +4,7 @@ use std::{ffi::OsString, process::Child};
 
 use super::{Finding, finding::chain};
 use crate::{
-    bpf::{BpfError, Kernel, KernelSettings, ProbedFile, TargetGroup, UserMark},
+    bpf::{BpfError, Kernel, KernelSettings, ProbedFile, StackWalk, TargetGroup, UserMark},
     sites::{Role, allocator_sites},
     target::{Held, Modules, Progress, TargetError, read_object},
     units::Pid,
@@ -31,6 +31,7 @@ pub(super) fn settings(max_live: u32, max_stacks: u32) -> KernelSettings {
         mark_every: 1,
         max_live,
         max_stacks,
+        walk: StackWalk::Best,
         log: false,
     }
 }

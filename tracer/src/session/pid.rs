@@ -11,8 +11,8 @@ use super::{
     writer::Writer,
 };
 use crate::{
-    bpf::{Kernel, KernelSettings, TargetGroup, locked_by_maps},
-    cli::{Exit, TraceConfig},
+    bpf::{Kernel, KernelSettings, StackWalk, TargetGroup, locked_by_maps},
+    cli::{BenchMode, Exit, TraceConfig},
     release::KernelRelease,
     target::{Hazards, Modules, Process},
     units::Pid,
@@ -76,6 +76,11 @@ pub(super) fn load(config: &TraceConfig, process: &Process) -> Result<Kernel, Se
         mark_every: config.mark_every,
         max_live: config.max_live,
         max_stacks: config.max_stacks,
+        walk: match config.bench {
+            Some(BenchMode::KernelStacks) => StackWalk::Kernel,
+            Some(BenchMode::TailCalls) => StackWalk::TailCalls,
+            _ => StackWalk::Best,
+        },
         log: config.verbose > 1,
     })?;
     tell_memory(&kernel, "after loading");

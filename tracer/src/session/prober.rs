@@ -271,7 +271,9 @@ impl Prober {
     ) -> Result<(), SessionError> {
         for FunctionSites { role, site, name, .. } in functions {
             match self.bench {
-                None => kernel.attach_function(probed, *role, site.offset, name)?,
+                None | Some(BenchMode::KernelStacks | BenchMode::TailCalls) => {
+                    kernel.attach_function(probed, *role, site.offset, name)?;
+                }
                 Some(BenchMode::Floor) => kernel.attach_floor(probed, *role, site.offset, name)?,
                 Some(BenchMode::OffsetZero) => {
                     let start = FileOffset(site.offset.0 - u64::from(site.skip));

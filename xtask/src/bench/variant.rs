@@ -29,6 +29,10 @@ pub(super) enum Variant {
     Memtrace,
     /// Under the memtrace that `--against` names.
     Against,
+    /// Under memtrace, with the stacks of `bpf_get_stack`.
+    KernelStacks,
+    /// Under memtrace, as on kernels without `bpf_loop`.
+    TailCalls,
     /// Under memtrace, as if it probed each function's first instruction.
     OffsetZero,
     /// Under heaptrack's recorder. What it would write is thrown away; its analyser doesn't run.
@@ -39,11 +43,13 @@ pub(super) enum Variant {
 
 impl Variant {
     /// All, in the table's order.
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Untraced,
         Self::Floor,
         Self::Memtrace,
         Self::Against,
+        Self::KernelStacks,
+        Self::TailCalls,
         Self::OffsetZero,
         Self::Heaptrack,
         Self::Massif,
@@ -56,6 +62,8 @@ impl Variant {
             Self::Floor => "empty programs (the floor)",
             Self::Memtrace => "memtrace",
             Self::Against => "the other memtrace",
+            Self::KernelStacks => "memtrace, stacks by bpf_get_stack",
+            Self::TailCalls => "memtrace, walk by tail calls",
             Self::OffsetZero => "memtrace at offset 0",
             Self::Heaptrack => "heaptrack (recorder only)",
             Self::Massif => "valgrind massif",
@@ -125,6 +133,12 @@ impl Tools {
             Variant::Memtrace => Some(attach(&self.memtrace, &process, &[])?),
             Variant::OffsetZero => {
                 Some(attach(&self.memtrace, &process, &["--bench", "offset-zero"])?)
+            }
+            Variant::KernelStacks => {
+                Some(attach(&self.memtrace, &process, &["--bench", "kernel-stacks"])?)
+            }
+            Variant::TailCalls => {
+                Some(attach(&self.memtrace, &process, &["--bench", "tail-calls"])?)
             }
             Variant::Against => {
                 self.against.as_ref().map(|other| attach(other, &process, &[])).transpose()?
