@@ -8,11 +8,7 @@ use std::{
 };
 
 use aya::programs::{UProbe, uprobe::UProbeScope};
-use tracer_common::{
-    CodeRange,
-    limits::MAX_ALLOCATORS,
-    names,
-};
+use tracer_common::{CodeRange, limits::MAX_ALLOCATORS, names};
 
 use super::{BpfError, Kernel, kernel::uprobe};
 use crate::{

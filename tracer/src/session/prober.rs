@@ -6,7 +6,6 @@ use std::{
     sync::Arc,
 };
 
-
 use super::SessionError;
 use crate::{
     bpf::{Kernel, ProbedFile},
@@ -14,7 +13,6 @@ use crate::{
     sites::{self, Allocator, FindError, FunctionSites, Role},
     target::{Module, ModuleId, Modules, read_object},
     units::{Addr, FileOffset, Pid},
-
 };
 
 /// Called by the dynamic linker when its list of objects has changed; debuggers break there.
