@@ -62,9 +62,9 @@ impl Machine {
                 return Outcome::Caller { cfa: Self::memory(self.sp + 160), ra: self.sp + 168, bp };
             }
             kind if kind == RuleKind::Escape as u32 => {
-                let Escape { cfa_offset, ra_offset, bp_offset, from_rbp, bp, _pad } =
+                let Escape { cfa_offset, ra_offset, bp_offset, from_rbp, bp, _pad: pad } =
                     table.escape(rule.b()).unwrap();
-                assert_eq!((_pad, from_rbp & !1), (0, 0));
+                assert_eq!((pad, from_rbp & !1), (0, 0));
                 let cfa = at(register(from_rbp == 1), cfa_offset.into());
                 return self.caller(cfa, ra_offset.into(), u32::from(bp), bp_offset.into());
             }

@@ -1,5 +1,8 @@
 //! Tables against what they are made of.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+mod deferred;
 mod hostile;
 mod machine;
 mod made;
