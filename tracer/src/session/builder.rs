@@ -53,9 +53,16 @@ pub(super) struct Placed {
 #[derive(Clone, Debug, Default)]
 pub(super) struct ObjectTables {
     pub(super) placed: Arc<[Placed]>,
-    pub(super) rows: usize,
-    pub(super) unsupported: usize,
-    pub(super) bytes: u64,
+    /// The same, for what we unwind ourselves.
+    pub(super) built: Option<Arc<Tables>>,
+}
+
+impl ObjectTables {
+    /// What they take, here and in the kernel each.
+    pub(super) fn bytes(&self) -> u64 {
+        let tables = self.built.iter().flat_map(|built| &built.tables);
+        tables.map(|table| (table.nodes.len() * NODE_BYTES) as u64).sum()
+    }
 }
 
 /// What became of an object.
@@ -221,23 +228,20 @@ fn tables(queue: &Queue, store: &TableStore, source: &Source) -> Result<ObjectTa
     }
     // The object is the target's: whatever it makes of us, the trace goes on.
     let built = quietly(|| unwind::build(object)).map_err(BuildError::Panic)??;
-    let tables = built.map_or_else(|| Ok(ObjectTables::default()), |built| place(store, &built))?;
+    let tables = match built {
+        Some(built) => ObjectTables { placed: place(store, &built)?, built: Some(built.into()) },
+        None => ObjectTables::default(),
+    };
     if let Some(build_id) = build_id {
         known().insert(build_id, tables.clone());
     }
     Ok(tables)
 }
 
-fn place(store: &TableStore, built: &Tables) -> Result<ObjectTables, BuildError> {
+fn place(store: &TableStore, built: &Tables) -> Result<Arc<[Placed]>, BpfError> {
     let placed = built.tables.iter().map(|table| {
         let &Table { origin, end, leaves, ref nodes } = table;
         Ok(Placed { table: store.add(nodes)?, leaves, origin, end })
     });
-    let nodes: usize = built.tables.iter().map(|table| table.nodes.len()).sum();
-    Ok(ObjectTables {
-        placed: placed.collect::<Result<_, BpfError>>()?,
-        rows: built.rows,
-        unsupported: built.unsupported,
-        bytes: (nodes * NODE_BYTES) as u64,
-    })
+    placed.collect()
 }

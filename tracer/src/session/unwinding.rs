@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytesize::ByteSize;
-use tracer_common::{CodeSpan, FrameWord, Space, SpanKind};
+use tracer_common::{CodeSpan, FrameWord, Space, SpanKind, unwind::Rule};
 
 use super::{
     SessionError,
@@ -17,7 +17,8 @@ use super::{
 };
 use crate::{
     bpf::{Kernel, TableId},
-    target::{ModuleId, Modules, Span},
+    target::{Location, ModuleId, Modules, Span},
+    units::Addr,
 };
 
 /// The tables of all objects of a run, and what of them is in use.
@@ -109,7 +110,7 @@ impl Unwinding {
     pub(super) fn finish(&mut self, kernel: &mut Kernel) -> Result<(), SessionError> {
         let start = Instant::now();
         let before = self.tables.len();
-        while self.tables.len() < self.asked {
+        while self.is_pending() {
             let Some(built) = self.builder.next() else { break };
             self.keep(built);
         }
@@ -149,6 +150,20 @@ impl Unwinding {
         self.builder.signal()
     }
 
+    /// Whether tables are still to come.
+    pub(super) fn is_pending(&self) -> bool {
+        self.tables.len() < self.asked
+    }
+
+    /// The rule for an instruction of the target; none where there is no table.
+    pub(super) fn rule_at(&self, modules: &Modules, address: Addr) -> Rule {
+        let Some(Location::InModule(module, address)) = modules.find(address) else {
+            return Rule::NONE;
+        };
+        let built = self.tables.get(&module).and_then(|tables| tables.built.as_ref());
+        built.map_or(Rule::NONE, |built| built.rule_at(address))
+    }
+
     /// Changes whenever what the kernel side knows does; 0 before that knows anything.
     pub(super) fn version(&self) -> u64 {
         self.version
@@ -184,14 +199,16 @@ impl Unwinding {
             }
             ObjectTables::default()
         });
-        self.rows += tables.rows;
-        tracing::debug!(
-            "unwind table for {path}: {} rows, {} unsupported; {} in {:.1} ms",
-            tables.rows,
-            tables.unsupported,
-            ByteSize(tables.bytes).display().iec(),
-            milliseconds(took),
-        );
+        if let Some(built) = &tables.built {
+            self.rows += built.rows;
+            tracing::debug!(
+                "unwind table for {path}: {} rows, {} unsupported; {} in {:.1} ms",
+                built.rows,
+                built.unsupported,
+                ByteSize(tables.bytes()).display().iec(),
+                milliseconds(took),
+            );
+        }
         self.tables.insert(module, tables);
     }
 }
@@ -264,7 +281,7 @@ fn milliseconds(duration: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::{super::builder::Placed, *};
-    use crate::units::{Addr, ElfAddr};
+    use crate::units::ElfAddr;
 
     fn tables(placed: &[Placed]) -> ObjectTables {
         ObjectTables { placed: placed.into(), ..ObjectTables::default() }
