@@ -1,8 +1,11 @@
 //! Where the target's code lies, and how to unwind it: what the kernel side is told.
 
-use std::thread::{self, JoinHandle};
+use std::{
+    sync::mpsc::{self, Receiver},
+    thread,
+};
 
-use tracer_common::{CodeMap, CodeSpan, MAX_SPANS, Space, SpanKind, names};
+use tracer_common::{CODE_MAPS, CodeMap, CodeSpan, MAX_SPANS, Space, SpanKind, names};
 
 use super::{BpfError, Kernel, kernel::settle};
 
@@ -10,15 +13,84 @@ use super::{BpfError, Kernel, kernel::settle};
 #[derive(Debug, Default)]
 pub(super) struct CodeState {
     generation: u32,
-    /// Waits for the programs that still read the code map that was in use before.
-    settling: Option<JoinHandle<()>>,
+    readers: Readers,
     warned: bool,
+}
+
+/// Which code maps programs may still read.
+///
+/// A program reads from `CONTROL` once which code map is in use, and may read that entry until it ends, however
+/// often another one is taken into use meanwhile. An entry may be rewritten only when every program that began
+/// while the entry was in use has ended: after a wait that *began* when another entry was in use already. So the
+/// switches are counted, and each wait notes the count that it began with: when it is over, no program is left
+/// that began before that switch, and entries which went out of use by then are free.
+///
+/// There are [`CODE_MAPS`] entries, so that somebody has to wait only for the eighth change within one grace period.
+#[derive(Debug, Default)]
+struct Readers {
+    /// How often another entry was taken into use.
+    switches: u64,
+    /// For each entry the switch by which it went out of use last; 0 for one that never was in use.
+    left: [u64; CODE_MAPS as usize],
+    /// Programs that began before this switch have ended.
+    settled: u64,
+    /// A wait in the background, and the switch that it began after.
+    waiting: Option<(u64, Receiver<()>)>,
+}
+
+impl Readers {
+    /// Nobody is at work: all that is not in use now is free.
+    fn none(&mut self) {
+        self.settled = self.switches;
+    }
+
+    /// Whether an entry may be rewritten.
+    fn is_free(&mut self, entry: u32) -> bool {
+        self.look();
+        self.left[entry as usize] <= self.settled
+    }
+
+    /// Another entry was taken into use, in the stead of `old`.
+    fn switched(&mut self, old: u32) {
+        self.switches += 1;
+        self.left[old as usize] = self.switches;
+    }
+
+    /// Has the wait in the background taken into account, if it is over.
+    fn look(&mut self) {
+        let Some((began, over)) = &self.waiting else { return };
+        // A thread that is gone without a word has not waited.
+        match over.try_recv() {
+            Ok(()) => self.settled = self.settled.max(*began),
+            Err(mpsc::TryRecvError::Disconnected) => {}
+            Err(mpsc::TryRecvError::Empty) => return,
+        }
+        self.waiting = None;
+    }
+
+    /// Begins to wait in the background, unless somebody does. Where no thread can be started, nobody does:
+    /// whoever needs an entry then waits.
+    fn begin(&mut self, wait: impl FnOnce() + Send + 'static) {
+        self.look();
+        if self.waiting.is_some() || self.settled == self.switches {
+            return;
+        }
+        let (sender, over) = mpsc::channel();
+        let settling = thread::Builder::new().name("settle".to_owned()).spawn(move || {
+            wait();
+            // Nobody may want to know any more.
+            let _ = sender.send(());
+        });
+        if settling.is_ok() {
+            self.waiting = Some((self.switches, over));
+        }
+    }
 }
 
 impl Kernel {
     /// The target stands still, in all its threads: none of the programs is at work. Saves waiting for them.
     pub fn target_stands_still(&mut self) {
-        self.code.settling = None;
+        self.code.readers.none();
     }
 
     /// Makes a new code map the one in use: the code of an address space, each span with its first address,
@@ -41,12 +113,13 @@ impl Kernel {
                 spans.len()
             );
         }
-        if let Some(settling) = self.code.settling.take() {
-            // It does not panic.
-            let _ = settling.join();
+        let old = self.control.code_map;
+        let next = (old + 1) % CODE_MAPS;
+        if !self.code.readers.is_free(next) {
+            settle();
+            self.code.readers.none();
         }
         self.code.generation += 1;
-        let next = 1 - self.control.code_map;
         let mut map = self.maps.code.get(&next, 0).map_err(BpfError::map(names::CODE))?;
         map.generation = self.code.generation;
         map.space = space;
@@ -54,9 +127,8 @@ impl Kernel {
         self.maps.code.set(next, map, 0).map_err(BpfError::map(names::CODE))?;
         self.control.code_map = next;
         self.write_control()?;
-        // Meanwhile we have other things to do. Without a thread, we wait.
-        let settling = thread::Builder::new().name("settle".to_owned()).spawn(settle);
-        self.code.settling = settling.inspect_err(|_| settle()).ok();
+        self.code.readers.switched(old);
+        self.code.readers.begin(settle);
         Ok(())
     }
 }
@@ -96,6 +168,42 @@ fn use_of(span: &CodeSpan) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_entry_is_free_when_those_that_began_with_it_have_ended() {
+        let mut readers = Readers::default();
+        let (go, gate) = mpsc::channel::<()>();
+        assert!((0..CODE_MAPS).all(|entry| readers.is_free(entry)));
+        readers.switched(0);
+        assert!(!readers.is_free(0) && readers.is_free(1));
+        readers.begin(move || gate.recv().unwrap());
+        // It goes out of use during the wait, which therefore says nothing about it.
+        readers.switched(1);
+        go.send(()).unwrap();
+        while readers.waiting.is_some() {
+            readers.look();
+        }
+        assert!(readers.is_free(0) && !readers.is_free(1));
+        readers.begin(|| {});
+        while readers.waiting.is_some() {
+            readers.look();
+        }
+        assert!(readers.is_free(1));
+        readers.switched(2);
+        assert!(!readers.is_free(2));
+        readers.none();
+        assert!(readers.is_free(2));
+    }
+
+    #[test]
+    fn a_wait_that_failed_frees_nothing() {
+        let mut readers = Readers::default();
+        readers.switched(0);
+        let (sender, over) = mpsc::channel();
+        readers.waiting = Some((1, over));
+        drop(sender);
+        assert!(!readers.is_free(0) && readers.waiting.is_none());
+    }
 
     #[test]
     fn code_of_no_object_is_left_out_first() {

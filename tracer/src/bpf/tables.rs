@@ -21,12 +21,12 @@ use super::BpfError;
 /// `BPF_F_INNER_MAP`: the tables may differ in size. As the kernel side declares them.
 const ANY_SIZE: u32 = 1 << 12;
 
-/// An unwind table in the kernel.
+/// A map of unwind tables in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableId(pub u32);
 
-/// Where unwind tables go. Each thread has a handle of its own, because the kernel makes the one who adds a table
-/// wait for a grace period (some 10 ms).
+/// Where unwind tables go. Whoever adds some has a handle of his own, because the kernel makes him wait for a grace
+/// period (some 10 ms), however many they are.
 pub struct TableStore {
     map: MapData,
     shared: Arc<Shared>,
@@ -58,31 +58,33 @@ impl TableStore {
         Ok(Self { map: self.clone_map()?, shared: Arc::clone(&self.shared) })
     }
 
-    /// Copies a table into the kernel. Nobody sees it before it is whole. It stays for the whole run.
+    /// Copies tables into the kernel, one after the other into one map. Nobody sees it before it is whole. It stays
+    /// for the whole run.
     ///
     /// # Errors
     ///
     /// [`BpfError::TablesFull`] where there is no room for another one; where the kernel has no memory.
-    pub fn add(&self, nodes: &[Node]) -> Result<TableId, BpfError> {
+    pub fn add(&self, tables: &[&[Node]]) -> Result<TableId, BpfError> {
+        let len: usize = tables.iter().map(|table| table.len()).sum();
         let fill = || -> Result<_, MapError> {
-            let mut table = Array::<_, Node>::create(nodes.len() as u32, ANY_SIZE)?;
-            for (number, node) in nodes.iter().enumerate() {
-                table.set(number as u32, node, 0)?;
+            let mut map = Array::<_, Node>::create(len as u32, ANY_SIZE)?;
+            for (number, node) in tables.iter().copied().flatten().enumerate() {
+                map.set(number as u32, node, 0)?;
             }
-            Ok(table)
+            Ok(map)
         };
+        let map = fill().map_err(BpfError::map(names::TABLES))?;
         let id = self.shared.tables.fetch_add(1, Ordering::Relaxed);
         if id >= MAX_TABLES {
             // So that it never wraps around.
             self.shared.tables.store(MAX_TABLES, Ordering::Relaxed);
             return Err(BpfError::TablesFull { most: MAX_TABLES });
         }
-        let table = fill().map_err(BpfError::map(names::TABLES))?;
-        let mut tables: ArrayOfMaps<_, Array<MapData, Node>> =
+        let mut outer: ArrayOfMaps<_, Array<MapData, Node>> =
             Map::ArrayOfMaps(self.clone_map()?).try_into().map_err(BpfError::map(names::TABLES))?;
         // From here on the outer map holds it: our own descriptor may go.
-        tables.set(id, &table, 0).map_err(BpfError::map(names::TABLES))?;
-        self.shared.nodes.fetch_add(nodes.len() as u64, Ordering::Relaxed);
+        outer.set(id, &map, 0).map_err(BpfError::map(names::TABLES))?;
+        self.shared.nodes.fetch_add(len as u64, Ordering::Relaxed);
         Ok(TableId(id))
     }
 

@@ -1,4 +1,8 @@
-//! Makes unwind tables and puts them into the kernel, on threads of its own: the smallest objects first, so that most are there soon.
+//! Makes unwind tables and puts them into the kernel, on threads of its own: the smallest objects first, so that
+//! most are there soon.
+//!
+//! Some threads make them, another one puts them into the kernel. As that takes a grace period, those go together
+//! that are ready together: before the target runs, all that were asked for.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -7,6 +11,7 @@ use std::{
     os::fd::{AsFd as _, OwnedFd},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc::{self, Receiver, Sender},
     },
     thread,
@@ -15,7 +20,7 @@ use std::{
 
 use rustix::event::{EventfdFlags, eventfd};
 use thiserror::Error;
-use tracer_common::unwind::NODE_BYTES;
+use tracer_common::unwind::{NODE_BYTES, Node};
 
 use super::SessionError;
 use crate::{
@@ -27,8 +32,6 @@ use crate::{
     unwind::{self, Table, Tables, UnwindError},
 };
 
-/// Half of the time a thread waits for the kernel.
-const THREADS_PER_CPU: usize = 2;
 /// More than this only take the CPUs away from the target.
 const MOST_THREADS: usize = 8;
 
@@ -43,6 +46,8 @@ pub(super) enum Source {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Placed {
     pub(super) table: TableId,
+    /// The number of its root in there.
+    pub(super) root: u32,
     pub(super) leaves: u32,
     /// By the object's own headers.
     pub(super) origin: ElfAddr,
@@ -84,7 +89,7 @@ pub(super) enum BuildError {
     #[error("it is malformed: {0}")]
     Panic(String),
     #[error(transparent)]
-    Kernel(#[from] BpfError),
+    Kernel(#[from] Arc<BpfError>),
 }
 
 /// The threads, and what is on its way to them and back.
@@ -100,8 +105,19 @@ pub(super) struct Builder {
 struct Queue {
     jobs: Mutex<Jobs>,
     changed: Condvar,
-    /// The tables of finished objects: others with the same build id have the same.
-    by_build_id: Mutex<HashMap<Vec<u8>, ObjectTables>>,
+    /// Objects whose tables are not on their way into the kernel yet.
+    unmade: AtomicUsize,
+    /// Whether nobody waits for a part of the tables.
+    all_at_once: AtomicBool,
+    /// The tables that were made: other objects with the same build id have the same.
+    by_build_id: Mutex<HashMap<Vec<u8>, Option<Arc<Tables>>>>,
+}
+
+/// An object whose tables are made, but not in the kernel.
+struct Made {
+    module: ModuleId,
+    tables: Result<Option<Arc<Tables>>, BuildError>,
+    took: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -120,29 +136,39 @@ impl Builder {
     pub(super) fn start(store: &TableStore) -> Result<Self, SessionError> {
         let signal = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
         let signal = Arc::new(signal.map_err(|error| SessionError::Builder(error.into()))?);
-        let queue = Arc::new(Queue::default());
+        let queue = Arc::new(Queue { all_at_once: true.into(), ..Queue::default() });
+        let (made, to_place) = mpsc::channel();
         let (results, finished) = mpsc::channel();
         let cpus = thread::available_parallelism().map_or(1, usize::from);
-        for _ in 0..(THREADS_PER_CPU * cpus).min(MOST_THREADS) {
-            let (queue, results) = (Arc::clone(&queue), results.clone());
-            let store = store.try_clone()?;
-            let signal = Arc::clone(&signal);
-            thread::Builder::new()
-                .name("unwind-tables".to_owned())
-                .spawn(move || work(&queue, &store, &results, &signal))
-                .map_err(SessionError::Builder)?;
+        for _ in 0..cpus.min(MOST_THREADS) {
+            let (queue, made) = (Arc::clone(&queue), made.clone());
+            spawn("unwind-tables", move || make(&queue, &made))?;
         }
+        let placer = Placer {
+            queue: Arc::clone(&queue),
+            store: store.try_clone()?,
+            signal: Arc::clone(&signal),
+            placed: Vec::new(),
+        };
+        spawn("unwind-upload", move || placer.work(&to_place, &results))?;
         Ok(Self { queue, finished, signal })
     }
 
-    /// Has an object's tables made.
-    pub(super) fn add(&self, module: ModuleId, source: Source) {
-        let len = match &source {
+    /// Has the tables of some objects made.
+    pub(super) fn add(&self, objects: Vec<(ModuleId, Source)>) {
+        let len = |source: &Source| match source {
             Source::File(file) => file.metadata().map_or(0, |metadata| metadata.len()),
             Source::Image(bytes) => bytes.len() as u64,
         };
-        self.queue.lock().waiting.insert((len, module), source);
-        self.queue.changed.notify_one();
+        self.queue.unmade.fetch_add(objects.len(), Ordering::Relaxed);
+        let jobs = objects.into_iter().map(|(module, source)| ((len(&source), module), source));
+        self.queue.lock().waiting.extend(jobs);
+        self.queue.changed.notify_all();
+    }
+
+    /// From now on each object is waited for: tables go into the kernel as they are made.
+    pub(super) fn hurry(&self) {
+        self.queue.all_at_once.store(false, Ordering::Relaxed);
     }
 
     /// The next finished object, if there is one.
@@ -200,19 +226,24 @@ impl Queue {
     }
 }
 
-fn work(queue: &Queue, store: &TableStore, results: &Sender<Built>, signal: &OwnedFd) {
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), SessionError> {
+    let thread = thread::Builder::new().name(name.to_owned()).spawn(work);
+    thread.map(drop).map_err(SessionError::Builder)
+}
+
+/// Makes tables until none are wanted any more.
+fn make(queue: &Queue, made: &Sender<Made>) {
     while let Some((module, source)) = queue.next() {
         let start = Instant::now();
-        let tables = tables(queue, store, &source);
-        if results.send(Built { module, tables, took: start.elapsed() }).is_err() {
+        let tables = tables(queue, &source);
+        if made.send(Made { module, tables, took: start.elapsed() }).is_err() {
             return;
         }
-        // Full only if it was not read 2^64 times: it is readable then all the same.
-        let _ = rustix::io::write(signal, &1_u64.to_ne_bytes());
     }
 }
 
-fn tables(queue: &Queue, store: &TableStore, source: &Source) -> Result<ObjectTables, BuildError> {
+/// Objects with the same build id get the very same.
+fn tables(queue: &Queue, source: &Source) -> Result<Option<Arc<Tables>>, BuildError> {
     let read;
     let object = match source {
         Source::Image(bytes) => &**bytes,
@@ -227,21 +258,124 @@ fn tables(queue: &Queue, store: &TableStore, source: &Source) -> Result<ObjectTa
         return Ok(tables);
     }
     // The object is the target's: whatever it makes of us, the trace goes on.
-    let built = quietly(|| unwind::build(object)).map_err(BuildError::Panic)??;
-    let tables = match built {
-        Some(built) => ObjectTables { placed: place(store, &built)?, built: Some(built.into()) },
-        None => ObjectTables::default(),
-    };
-    if let Some(build_id) = build_id {
-        known().insert(build_id, tables.clone());
-    }
-    Ok(tables)
+    let built = quietly(|| unwind::build(object)).map_err(BuildError::Panic)??.map(Arc::new);
+    Ok(match build_id {
+        Some(build_id) => known().entry(build_id).or_insert(built).clone(),
+        None => built,
+    })
 }
 
-fn place(store: &TableStore, built: &Tables) -> Result<Arc<[Placed]>, BpfError> {
-    let placed = built.tables.iter().map(|table| {
+/// Puts tables into the kernel.
+struct Placer {
+    queue: Arc<Queue>,
+    store: TableStore,
+    signal: Arc<OwnedFd>,
+    /// What became of those that came before.
+    placed: Vec<(Arc<Tables>, Result<Arc<[Placed]>, Arc<BpfError>>)>,
+}
+
+impl Placer {
+    fn work(mut self, made: &Receiver<Made>, results: &Sender<Built>) {
+        while let Some(batch) = self.next_batch(made) {
+            for built in self.place_all(batch) {
+                if results.send(built).is_err() {
+                    return;
+                }
+            }
+            // Full only if it was not read 2^64 times: it is readable then all the same.
+            let _ = rustix::io::write(&self.signal, &1_u64.to_ne_bytes());
+        }
+    }
+
+    /// All that are ready; and if nobody waits for a part of them, those that are still being made.
+    fn next_batch(&self, made: &Receiver<Made>) -> Option<Vec<Made>> {
+        let mut batch = vec![made.recv().ok()?];
+        let unmade = |taken| self.queue.unmade.load(Ordering::Relaxed) > taken;
+        loop {
+            batch.extend(made.try_iter());
+            if !self.queue.all_at_once.load(Ordering::Relaxed) || !unmade(batch.len()) {
+                break;
+            }
+            batch.push(made.recv().ok()?);
+        }
+        self.queue.unmade.fetch_sub(batch.len(), Ordering::Relaxed);
+        Some(batch)
+    }
+
+    fn place_all(&mut self, batch: Vec<Made>) -> Vec<Built> {
+        let mut new: Vec<Arc<Tables>> = Vec::new();
+        for tables in batch.iter().filter_map(|made| made.tables.as_ref().ok()?.as_ref()) {
+            let is_same = |known: &Arc<Tables>| Arc::ptr_eq(known, tables);
+            if !new.iter().any(is_same) && !self.placed.iter().any(|(known, _)| is_same(known)) {
+                new.push(Arc::clone(tables));
+            }
+        }
+        match place(&self.store, &new) {
+            Ok(placed) => self.placed.extend(new.into_iter().zip(placed.into_iter().map(Ok))),
+            // One of them may be too large: the others need not suffer.
+            Err(_) => self.placed.extend(new.into_iter().map(|tables| {
+                let alone = place(&self.store, std::slice::from_ref(&tables));
+                (tables, alone.map(|placed| placed.concat().into()).map_err(Arc::new))
+            })),
+        }
+        let built = |Made { module, tables, took }| {
+            let tables = tables.and_then(|made| self.object_tables(made));
+            Built { module, tables, took }
+        };
+        batch.into_iter().map(built).collect()
+    }
+
+    fn object_tables(&self, made: Option<Arc<Tables>>) -> Result<ObjectTables, BuildError> {
+        let Some(made) = made else { return Ok(ObjectTables::default()) };
+        let found = self.placed.iter().find(|(known, _)| Arc::ptr_eq(known, &made));
+        let placed = found.map_or_else(|| Ok(Arc::default()), |(_, placed)| placed.clone())?;
+        Ok(ObjectTables { placed, built: Some(made) })
+    }
+}
+
+/// Puts the tables of some objects into one map.
+fn place(store: &TableStore, objects: &[Arc<Tables>]) -> Result<Vec<Arc<[Placed]>>, BpfError> {
+    let tables = || objects.iter().flat_map(|object| &object.tables);
+    let nodes: Vec<&[Node]> = tables().map(|table| &*table.nodes).collect();
+    if nodes.is_empty() {
+        return Ok(objects.iter().map(|_| Arc::default()).collect());
+    }
+    let map = store.add(&nodes)?;
+    Ok(placed_in(map, objects))
+}
+
+/// Where the tables of some objects lie in the map that they are in.
+fn placed_in(map: TableId, objects: &[Arc<Tables>]) -> Vec<Arc<[Placed]>> {
+    let mut root = 0;
+    let mut placed = |table: &Table| {
         let &Table { origin, end, leaves, ref nodes } = table;
-        Ok(Placed { table: store.add(nodes)?, leaves, origin, end })
-    });
-    placed.collect()
+        let placed = Placed { table: map, root, leaves, origin, end };
+        root += nodes.len() as u32;
+        placed
+    };
+    objects.iter().map(|object| object.tables.iter().map(&mut placed).collect()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_lie_one_after_the_other() {
+        let table = |len| Table {
+            origin: ElfAddr(0),
+            end: ElfAddr(1),
+            leaves: 1,
+            nodes: vec![Node([0; NODE_BYTES / 8]); len],
+        };
+        let object = |lens: &[usize]| {
+            let tables = lens.iter().map(|len| table(*len)).collect();
+            Arc::new(Tables { tables, rows: 0, unsupported: 0 })
+        };
+        let placed = placed_in(TableId(3), &[object(&[2, 5]), object(&[]), object(&[4])]);
+        let roots: Vec<Vec<_>> =
+            placed.iter().map(|placed| placed.iter().map(|it| it.root).collect()).collect();
+        assert_eq!(roots, [vec![0, 2], vec![], vec![7]]);
+        assert!(placed.iter().flat_map(|placed| placed.iter()).all(|it| it.table == TableId(3)));
+    }
 }

@@ -13,7 +13,7 @@ use tracer_common::{CodeSpan, FrameWord, Space, SpanKind, unwind::Rule};
 
 use super::{
     SessionError,
-    builder::{BuildError, Builder, Built, ObjectTables, Source},
+    builder::{BuildError, Builder, Built, ObjectTables, Placed, Source},
 };
 use crate::{
     bpf::{Kernel, TableId},
@@ -67,6 +67,7 @@ impl Unwinding {
     /// From now on what is mapped anew is made known at once, its tables as they come.
     pub(super) fn target_runs(&mut self) {
         self.target_runs = true;
+        self.builder.hurry();
     }
 
     /// Has tables made for the objects that are new, and takes note of where all of them lie.
@@ -80,13 +81,14 @@ impl Unwinding {
         modules: &Modules,
         space: Space,
     ) -> Result<(), SessionError> {
+        let mut new = Vec::new();
         for module in &modules.all()[self.asked..] {
             let image = modules.vdso().filter(|(id, _)| *id == module.id).map(|(_, image)| image);
             self.asked += 1;
             self.paths.push(module.path.clone());
             match (&module.file, image) {
-                (Some(file), _) => self.builder.add(module.id, Source::File(file.clone())),
-                (None, Some(image)) => self.builder.add(module.id, Source::Image(image)),
+                (Some(file), _) => new.push((module.id, Source::File(file.clone()))),
+                (None, Some(image)) => new.push((module.id, Source::Image(image))),
                 (None, None) => drop(self.tables.insert(module.id, ObjectTables::default())),
             }
             if module.id.0 >= FrameWord::MAX_MODULES && !self.warned_modules {
@@ -97,6 +99,7 @@ impl Unwinding {
                 );
             }
         }
+        self.builder.add(new);
         self.code = modules.spans().collect();
         self.space = space;
         if self.target_runs { self.publish(kernel) } else { Ok(()) }
@@ -264,9 +267,9 @@ fn object_spans(
         if at < first {
             spans.push((at, plain(first, SpanKind::Bare)));
         }
-        let (leaves, TableId(number)) = (table.leaves, table.table);
+        let &Placed { table: TableId(table), root, leaves, .. } = table;
         let with_table = plain(last, SpanKind::Table);
-        spans.push((first, CodeSpan { origin, table: number, leaves, ..with_table }));
+        spans.push((first, CodeSpan { origin, table, root, leaves, ..with_table }));
         at = last;
     }
     if at < end {
@@ -280,7 +283,7 @@ fn milliseconds(duration: Duration) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::builder::Placed, *};
+    use super::*;
     use crate::units::ElfAddr;
 
     fn tables(placed: &[Placed]) -> ObjectTables {
@@ -289,7 +292,7 @@ mod tests {
 
     fn placed(number: u32, origin: u64, end: u64) -> Placed {
         let (origin, end) = (ElfAddr(origin), ElfAddr(end));
-        Placed { table: TableId(number), leaves: 2, origin, end }
+        Placed { table: TableId(number), root: 5, leaves: 2, origin, end }
     }
 
     fn span(start: u64, end: u64, module: Option<(u32, u64)>) -> Span {
@@ -324,6 +327,7 @@ mod tests {
         ];
         assert_eq!(seen(&spans), expected);
         assert_eq!((spans[3].1.origin, spans[4].1.origin), (0x5100, 0x6000));
+        assert_eq!((spans[3].1.root, spans[3].1.leaves), (5, 2));
         assert!(spans[2..6].iter().all(|(_, span)| (span.bias, span.module) == (0x4000, 1)));
         assert_eq!(spans[6].1.module, u32::MAX);
     }
