@@ -22,4 +22,4 @@ pub use events::{Event, NewStack, RawStack};
 pub use group::TargetGroup;
 pub use kernel::{InFlight, Kernel, KernelSettings, StackWalk, UserMark};
 pub use memory::{MapMemory, locked_by_maps, map_memory};
-pub use tables::{TableId, TableStore};
+pub use tables::{TableId, TablePlace, TableStore};

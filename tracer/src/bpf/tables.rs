@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use aya::maps::{Array, ArrayOfMaps, Map, MapData, MapError};
+use aya::maps::{Array, ArrayOfMaps, Map, MapData};
 use tracer_common::{
     limits::MAX_TABLES,
     names,
@@ -21,20 +21,42 @@ use super::BpfError;
 /// `BPF_F_INNER_MAP`: the tables may differ in size. As the kernel side declares them.
 const ANY_SIZE: u32 = 1 << 12;
 
+/// Nodes that a map of tables has to spare, for those of objects that come later: 1 MiB.
+const SPARE: usize = 256;
+
 /// A map of unwind tables in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableId(pub u32);
 
-/// Where unwind tables go. Whoever adds some has a handle of his own, because the kernel makes him wait for a grace
-/// period (some 10 ms), however many they are.
+/// Where the first of some tables lies; the others follow it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TablePlace {
+    /// The map.
+    pub map: TableId,
+    /// The number of the node.
+    pub root: u32,
+}
+
+/// Where unwind tables go.
+///
+/// The kernel makes whoever adds a map wait for a grace period (some 10 ms), but not who writes into one that is
+/// there. So each has some nodes to spare, and nobody waits for the tables of an object that was just loaded.
 pub struct TableStore {
-    map: MapData,
+    outer: MapData,
+    /// The last map, and how many of its nodes are used.
+    open: Option<Open>,
     shared: Arc<Shared>,
+}
+
+struct Open {
+    id: TableId,
+    map: Array<MapData, Node>,
+    used: usize,
 }
 
 #[derive(Default)]
 struct Shared {
-    tables: AtomicU32,
+    maps: AtomicU32,
     nodes: AtomicU64,
 }
 
@@ -44,57 +66,100 @@ impl fmt::Debug for TableStore {
     }
 }
 
-impl TableStore {
-    pub(super) fn new(map: MapData) -> Self {
-        Self { map, shared: Arc::default() }
+impl Open {
+    fn room(&self) -> usize {
+        self.map.len() as usize - self.used
     }
 
-    /// Another handle to the same tables.
+    /// Nobody is told of these nodes yet.
+    fn write(&mut self, tables: &[&[Node]]) -> Result<TablePlace, BpfError> {
+        let root = self.used;
+        for (at, node) in tables.iter().copied().flatten().enumerate() {
+            let set = self.map.set((root + at) as u32, node, 0);
+            set.map_err(BpfError::map(names::TABLES))?;
+        }
+        self.used += nodes(tables);
+        Ok(TablePlace { map: self.id, root: root as u32 })
+    }
+}
+
+impl TableStore {
+    pub(super) fn new(outer: MapData) -> Self {
+        Self { outer, open: None, shared: Arc::default() }
+    }
+
+    /// Another handle, whose tables go into maps of their own.
     ///
     /// # Errors
     ///
     /// Where the process has no descriptors left.
     pub fn try_clone(&self) -> Result<Self, BpfError> {
-        Ok(Self { map: self.clone_map()?, shared: Arc::clone(&self.shared) })
+        Ok(Self { outer: self.clone_outer()?, open: None, shared: Arc::clone(&self.shared) })
     }
 
-    /// Copies tables into the kernel, one after the other into one map. Nobody sees it before it is whole. It stays
-    /// for the whole run.
+    /// Copies tables into the kernel, one after the other. They stay for the whole run.
     ///
     /// # Errors
     ///
-    /// [`BpfError::TablesFull`] where there is no room for another one; where the kernel has no memory.
-    pub fn add(&self, tables: &[&[Node]]) -> Result<TableId, BpfError> {
-        let len: usize = tables.iter().map(|table| table.len()).sum();
-        let fill = || -> Result<_, MapError> {
-            let mut map = Array::<_, Node>::create(len as u32, ANY_SIZE)?;
-            for (number, node) in tables.iter().copied().flatten().enumerate() {
-                map.set(number as u32, node, 0)?;
-            }
-            Ok(map)
-        };
-        let map = fill().map_err(BpfError::map(names::TABLES))?;
-        let id = self.shared.tables.fetch_add(1, Ordering::Relaxed);
-        if id >= MAX_TABLES {
-            // So that it never wraps around.
-            self.shared.tables.store(MAX_TABLES, Ordering::Relaxed);
-            return Err(BpfError::TablesFull { most: MAX_TABLES });
+    /// [`BpfError::TablesFull`] where there is no room for another map; where the kernel has no memory.
+    pub fn add(&mut self, tables: &[&[Node]]) -> Result<TablePlace, BpfError> {
+        let len = nodes(tables);
+        if let Some(open) = self.open.as_mut().filter(|open| open.room() >= len) {
+            return open.write(tables);
         }
-        let mut outer: ArrayOfMaps<_, Array<MapData, Node>> =
-            Map::ArrayOfMaps(self.clone_map()?).try_into().map_err(BpfError::map(names::TABLES))?;
-        // From here on the outer map holds it: our own descriptor may go.
-        outer.set(id, &map, 0).map_err(BpfError::map(names::TABLES))?;
-        self.shared.nodes.fetch_add(len as u64, Ordering::Relaxed);
-        Ok(TableId(id))
+        let mut open = self.create(len + SPARE)?;
+        let place = open.write(tables)?;
+        self.publish(&open)?;
+        self.open = Some(open);
+        Ok(place)
     }
 
-    /// What all tables take, in bytes.
+    /// Sees to it that there is room for what comes next, while nobody waits for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`TableStore::add`].
+    pub fn make_room(&mut self) -> Result<(), BpfError> {
+        if self.open.as_ref().is_some_and(|open| open.room() < SPARE / 2) {
+            let open = self.create(SPARE)?;
+            self.publish(&open)?;
+            self.open = Some(open);
+        }
+        Ok(())
+    }
+
+    /// What all tables take, in bytes, with what is spare.
     pub fn bytes(&self) -> u64 {
         self.shared.nodes.load(Ordering::Relaxed) * NODE_BYTES as u64
     }
 
-    fn clone_map(&self) -> Result<MapData, BpfError> {
-        let fd = self.map.fd().as_fd().try_clone_to_owned().map_err(BpfError::Descriptor)?;
+    fn create(&self, len: usize) -> Result<Open, BpfError> {
+        let map = Array::create(len as u32, ANY_SIZE).map_err(BpfError::map(names::TABLES))?;
+        let id = self.shared.maps.fetch_add(1, Ordering::Relaxed);
+        if id >= MAX_TABLES {
+            // So that it never wraps around.
+            self.shared.maps.store(MAX_TABLES, Ordering::Relaxed);
+            return Err(BpfError::TablesFull { most: MAX_TABLES });
+        }
+        Ok(Open { id: TableId(id), map, used: 0 })
+    }
+
+    /// Lets the kernel side see a map. This waits.
+    fn publish(&self, open: &Open) -> Result<(), BpfError> {
+        let outer = Map::ArrayOfMaps(self.clone_outer()?);
+        let mut outer: ArrayOfMaps<_, Array<MapData, Node>> =
+            outer.try_into().map_err(BpfError::map(names::TABLES))?;
+        outer.set(open.id.0, &open.map, 0).map_err(BpfError::map(names::TABLES))?;
+        self.shared.nodes.fetch_add(u64::from(open.map.len()), Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn clone_outer(&self) -> Result<MapData, BpfError> {
+        let fd = self.outer.fd().as_fd().try_clone_to_owned().map_err(BpfError::Descriptor)?;
         MapData::from_fd(fd).map_err(BpfError::map(names::TABLES))
     }
+}
+
+fn nodes(tables: &[&[Node]]) -> usize {
+    tables.iter().map(|table| table.len()).sum()
 }

@@ -24,7 +24,7 @@ use tracer_common::unwind::{NODE_BYTES, Node};
 
 use super::SessionError;
 use crate::{
-    bpf::{BpfError, TableId, TableStore},
+    bpf::{BpfError, TableId, TablePlace, TableStore},
     sites,
     symbolize::quietly,
     target::{ModuleId, read_object},
@@ -284,6 +284,9 @@ impl Placer {
             }
             // Full only if it was not read 2^64 times: it is readable then all the same.
             let _ = rustix::io::write(&self.signal, &1_u64.to_ne_bytes());
+            if let Err(error) = self.store.make_room() {
+                tracing::debug!("no room for more unwind tables: {error}");
+            }
         }
     }
 
@@ -310,11 +313,11 @@ impl Placer {
                 new.push(Arc::clone(tables));
             }
         }
-        match place(&self.store, &new) {
+        match place(&mut self.store, &new) {
             Ok(placed) => self.placed.extend(new.into_iter().zip(placed.into_iter().map(Ok))),
             // One of them may be too large: the others need not suffer.
             Err(_) => self.placed.extend(new.into_iter().map(|tables| {
-                let alone = place(&self.store, std::slice::from_ref(&tables));
+                let alone = place(&mut self.store, std::slice::from_ref(&tables));
                 (tables, alone.map(|placed| placed.concat().into()).map_err(Arc::new))
             })),
         }
@@ -334,19 +337,18 @@ impl Placer {
 }
 
 /// Puts the tables of some objects into one map.
-fn place(store: &TableStore, objects: &[Arc<Tables>]) -> Result<Vec<Arc<[Placed]>>, BpfError> {
+fn place(store: &mut TableStore, objects: &[Arc<Tables>]) -> Result<Vec<Arc<[Placed]>>, BpfError> {
     let tables = || objects.iter().flat_map(|object| &object.tables);
     let nodes: Vec<&[Node]> = tables().map(|table| &*table.nodes).collect();
     if nodes.is_empty() {
         return Ok(objects.iter().map(|_| Arc::default()).collect());
     }
-    let map = store.add(&nodes)?;
-    Ok(placed_in(map, objects))
+    Ok(placed_at(store.add(&nodes)?, objects))
 }
 
-/// Where the tables of some objects lie in the map that they are in.
-fn placed_in(map: TableId, objects: &[Arc<Tables>]) -> Vec<Arc<[Placed]>> {
-    let mut root = 0;
+/// Where the tables of some objects lie, by where the first does.
+fn placed_at(first: TablePlace, objects: &[Arc<Tables>]) -> Vec<Arc<[Placed]>> {
+    let TablePlace { map, mut root } = first;
     let mut placed = |table: &Table| {
         let &Table { origin, end, leaves, ref nodes } = table;
         let placed = Placed { table: map, root, leaves, origin, end };
@@ -372,10 +374,13 @@ mod tests {
             let tables = lens.iter().map(|len| table(*len)).collect();
             Arc::new(Tables { tables, rows: 0, unsupported: 0 })
         };
-        let placed = placed_in(TableId(3), &[object(&[2, 5]), object(&[]), object(&[4])]);
+        let placed = placed_at(
+            TablePlace { map: TableId(3), root: 10 },
+            &[object(&[2, 5]), object(&[]), object(&[4])],
+        );
         let roots: Vec<Vec<_>> =
             placed.iter().map(|placed| placed.iter().map(|it| it.root).collect()).collect();
-        assert_eq!(roots, [vec![0, 2], vec![], vec![7]]);
+        assert_eq!(roots, [vec![10, 12], vec![], vec![17]]);
         assert!(placed.iter().flat_map(|placed| placed.iter()).all(|it| it.table == TableId(3)));
     }
 }
