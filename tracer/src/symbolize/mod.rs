@@ -7,6 +7,7 @@
 
 mod crc;
 mod debug_file;
+mod demangle;
 mod elf;
 mod frame;
 mod guard;

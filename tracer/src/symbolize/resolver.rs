@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use blazesym::symbolize::{CodeInfo, Input, Sym, Symbolized, Symbolizer, source};
 
-use super::{guard::quietly, image::Image};
+use super::{demangle::demangle, guard::quietly, image::Image};
 
 /// A place in a source file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +70,8 @@ impl Resolver {
 }
 
 fn build() -> Symbolizer {
-    Symbolizer::builder().set_debug_dirs(Some::<[PathBuf; 0]>([])).build()
+    // blazesym would take any name for a C++ type's: a C function `a` for `signed char`.
+    Symbolizer::builder().set_debug_dirs(Some::<[PathBuf; 0]>([])).enable_demangling(false).build()
 }
 
 fn convert(symbolized: Symbolized<'_>) -> Option<Resolved> {
@@ -85,7 +86,7 @@ fn convert(symbolized: Symbolized<'_>) -> Option<Resolved> {
 }
 
 fn named(name: &str) -> Option<String> {
-    (!name.is_empty()).then(|| name.to_owned())
+    (!name.is_empty()).then(|| demangle(name))
 }
 
 fn place(info: &CodeInfo<'_>) -> Place {

@@ -50,6 +50,25 @@ fn the_call_is_looked_up_and_not_what_follows() {
     assert_eq!(frames[0].offset, address.0 - start);
 }
 
+/// Each of these is a C++ type's mangled name, too.
+#[test]
+fn short_c_names_stay_as_they_are() {
+    let source = "void sink(void);\n\
+        __attribute__((noinline)) void a(void) { sink(); __asm__(\"\"); }\n\
+        __attribute__((noinline)) void i(void) { a(); __asm__(\"\"); }\n\
+        __attribute__((noinline)) void x(void) { i(); __asm__(\"\"); }\n\
+        __attribute__((noinline)) void v(void) { x(); __asm__(\"\"); }\n\
+        __attribute__((noinline)) void sink(void) { __asm__(\"\"); }\n\
+        int main(void) { v(); }\n";
+    for flags in [&["-g", "-O1"][..], &["-O1"]] {
+        let program = Program::compile("cc", "app.c", source, flags);
+        for name in ["a", "i", "x", "v"] {
+            let (address, _) = program.first_call_exactly(name);
+            assert_eq!(program.frames(address)[0].function.as_deref(), Some(name));
+        }
+    }
+}
+
 #[test]
 fn cpp_is_demangled() {
     let source = "#include <cstdlib>\n\
