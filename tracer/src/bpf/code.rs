@@ -176,10 +176,10 @@ mod tests {
         assert!((0..CODE_MAPS).all(|entry| readers.is_free(entry)));
         readers.switched(0);
         assert!(!readers.is_free(0) && readers.is_free(1));
-        readers.begin(move || gate.recv().unwrap());
+        readers.begin(move || gate.recv().expect("the test goes on"));
         // It goes out of use during the wait, which therefore says nothing about it.
         readers.switched(1);
-        go.send(()).unwrap();
+        go.send(()).expect("the wait goes on");
         while readers.waiting.is_some() {
             readers.look();
         }

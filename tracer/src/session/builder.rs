@@ -265,13 +265,16 @@ fn tables(queue: &Queue, source: &Source) -> Result<Option<Arc<Tables>>, BuildEr
     })
 }
 
+/// Where an object's tables are, or why they aren't.
+type PlaceResult = Result<Arc<[Placed]>, Arc<BpfError>>;
+
 /// Puts tables into the kernel.
 struct Placer {
     queue: Arc<Queue>,
     store: TableStore,
     signal: Arc<OwnedFd>,
     /// What became of those that came before.
-    placed: Vec<(Arc<Tables>, Result<Arc<[Placed]>, Arc<BpfError>>)>,
+    placed: Vec<(Arc<Tables>, PlaceResult)>,
 }
 
 impl Placer {

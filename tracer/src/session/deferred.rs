@@ -8,15 +8,15 @@ use std::collections::HashMap;
 use tracer_common::{FrameWord, Space, StackHash, StackId, UnwindStatus};
 
 use super::{
-    recorder::Recorder,
+    recorder::{Pending, Recorder},
     stacks::{KnownStack, return_address},
     unwinding::Unwinding,
 };
 use crate::{
     bpf::RawStack,
-    ledger::StackKey,
-    target::{Location, Modules, read_object},
-    unwind::Deferred,
+    ledger::{Ledger, StackKey},
+    target::{Location, ModuleId, Modules, Span, read_object},
+    unwind::{Deferred, Mapping},
 };
 
 /// What is known of such stacks.
@@ -27,7 +27,7 @@ pub(super) struct DeferredStacks {
     version: u64,
     /// Those that came since the last look at the mappings.
     waiting: Vec<RawStack>,
-    aliases: HashMap<StackKey, StackKey>,
+    aliases: Aliases,
 }
 
 impl std::fmt::Debug for DeferredStacks {
@@ -36,10 +36,53 @@ impl std::fmt::Debug for DeferredStacks {
     }
 }
 
+/// Which stacks go by another's id.
+#[derive(Debug, Default)]
+struct Aliases(HashMap<StackKey, StackKey>);
+
+impl Aliases {
+    /// The id that a stack goes by in the books.
+    fn final_key(&self, key: StackKey) -> StackKey {
+        self.0.get(&key).copied().unwrap_or(key)
+    }
+
+    /// The memory of a stack gave an account of it, which stands if what the kernel side found is worse or not here
+    /// yet. `whole` is that account's own id.
+    fn keep_unwound(
+        &mut self,
+        stacks: &mut HashMap<StackKey, KnownStack>,
+        key: StackKey,
+        whole: StackKey,
+        unwound: KnownStack,
+    ) {
+        if stacks.get(&key).is_some_and(|found| !unwound.is_better_than(found)) {
+            return;
+        }
+        stacks.entry(whole).or_insert(unwound);
+        self.0.insert(key, whole);
+    }
+
+    /// What the kernel side found of a stack arrived: it stands, unless its memory gave more, or has been booked.
+    fn keep_found(
+        &mut self,
+        stacks: &HashMap<StackKey, KnownStack>,
+        key: StackKey,
+        found: &KnownStack,
+        is_booked: impl Fn(StackKey) -> bool,
+    ) {
+        if let Some(whole) = self.0.get(&key)
+            && !stacks.get(whole).is_some_and(|whole| whole.is_better_than(found))
+            && !is_booked(*whole)
+        {
+            self.0.remove(&key);
+        }
+    }
+}
+
 impl DeferredStacks {
     /// The id that a stack goes by in the books.
     pub(super) fn final_key(&self, key: StackKey) -> StackKey {
-        self.aliases.get(&key).copied().unwrap_or(key)
+        self.aliases.final_key(key)
     }
 
     /// Whether there are any that wait to be unwound.
@@ -53,17 +96,10 @@ impl DeferredStacks {
             return;
         }
         self.version = unwinding.version();
-        self.unwinder.forget_all();
-        let vdso = modules.vdso();
-        for span in modules.spans() {
-            let Some((id, bias)) = span.module else { continue };
-            let file = modules.all().get(id.0 as usize).and_then(|module| module.file.as_deref());
-            if let Some(bytes) = file.and_then(|file| read_object(file).ok()) {
-                self.unwinder.add_module(span.start, span.end, bias, &bytes);
-            } else if let Some((_, image)) = vdso.as_ref().filter(|(vdso, _)| *vdso == id) {
-                self.unwinder.add_module(span.start, span.end, bias, image);
-            }
-        }
+        self.unwinder.set_code(modules.spans().filter_map(|Span { start, end, module }| {
+            let (id, bias) = module?;
+            Some(Mapping { start, end, bias, object: id.0 })
+        }));
     }
 }
 
@@ -89,32 +125,40 @@ impl Recorder {
     fn unwind_raw_stack(&mut self, raw: &RawStack) {
         let key = StackKey { space: raw.space, stack: raw.stack };
         // What has been booked under the provisional id stays there: the books never move blocks.
-        let is_booked = self.ledger.stack(key).is_some()
-            || self.pending.rows.iter().any(|(row, _)| *row == key);
-        if is_booked || raw.space != self.unwinding.space() {
+        if is_booked(&self.ledger, &self.pending, key) || raw.space != self.unwinding.space() {
             return;
         }
         self.deferred.follow(&self.modules, &self.unwinding);
         let rule_at = |at| self.unwinding.rule_at(&self.modules, at);
+        let read = |object| object_bytes(&self.modules, ModuleId(object));
+        let RawStack { ip, sp, bp, .. } = *raw;
         let unwinder = &mut self.deferred.unwinder;
-        let (addresses, status) = unwinder.unwind(raw.ip, raw.sp, raw.bp, &raw.bytes, rule_at);
+        let (addresses, status) = unwinder.unwind(ip, sp, bp, &raw.bytes, rule_at, read);
         let words: Vec<_> = addresses.into_iter().map(|at| word(&self.modules, at)).collect();
-        let known = KnownStack::new(&words, status);
-        if self.stacks.get(&key).is_some_and(|found| !known.is_better_than(found)) {
-            return;
-        }
+        let unwound = KnownStack::new(&words, status);
         let whole = StackKey { space: raw.space, stack: id(raw.space, &words, status) };
-        self.stacks.entry(whole).or_insert(known);
-        self.deferred.aliases.insert(key, whole);
+        self.deferred.aliases.keep_unwound(&mut self.stacks, key, whole, unwound);
     }
 
-    /// What the kernel side found of a stack arrived: it stands, unless its memory gave more.
-    pub(super) fn drop_worse_alias(&mut self, key: StackKey, found: &KnownStack) {
-        if let Some(whole) = self.deferred.aliases.get(&key)
-            && !self.stacks.get(whole).is_some_and(|whole| whole.is_better_than(found))
-        {
-            self.deferred.aliases.remove(&key);
-        }
+    /// Keeps what the kernel side found of a stack.
+    pub(super) fn keep_found(&mut self, key: StackKey, found: KnownStack) {
+        let Self { deferred, stacks, ledger, pending, .. } = self;
+        let is_booked = |key| is_booked(ledger, pending, key);
+        deferred.aliases.keep_found(stacks, key, &found, is_booked);
+        stacks.insert(key, found);
+    }
+}
+
+/// Whether there is a row of a stack.
+fn is_booked(ledger: &Ledger, pending: &Pending, key: StackKey) -> bool {
+    ledger.stack(key).is_some() || pending.rows.iter().any(|(row, _)| *row == key)
+}
+
+/// The bytes of an object; `None` where it can't be read.
+fn object_bytes(modules: &Modules, id: ModuleId) -> Option<Vec<u8>> {
+    match modules.all().get(id.0 as usize)?.file.as_deref() {
+        Some(file) => read_object(file).ok(),
+        None => modules.vdso().filter(|(vdso, _)| *vdso == id).map(|(_, image)| image.to_vec()),
     }
 }
 
@@ -134,4 +178,75 @@ fn word(modules: &Modules, address: u64) -> FrameWord {
 fn id(space: Space, words: &[FrameWord], status: UnwindStatus) -> StackId {
     let hash = words.iter().fold(StackHash::new(space), |hash, word| hash.with(word.0));
     hash.finish(status as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: StackKey = StackKey { space: Space(1), stack: StackId(10) };
+    const WHOLE: StackKey = StackKey { space: Space(1), stack: StackId(20) };
+
+    #[derive(Clone, Copy)]
+    enum Account {
+        Found(usize, UnwindStatus),
+        Unwound(usize, UnwindStatus),
+    }
+    use Account::{Found, Unwound};
+
+    fn known(len: usize, status: UnwindStatus) -> KnownStack {
+        KnownStack::new(&vec![FrameWord::in_module(0, 0x10, 0); len], status)
+    }
+
+    /// How long the stack is that the report has for `KEY`, and how it ended.
+    fn reported(accounts: &[Account], booked: &[StackKey]) -> (usize, UnwindStatus) {
+        let (mut aliases, mut stacks) = (Aliases::default(), HashMap::new());
+        for account in accounts {
+            match *account {
+                Found(len, status) => {
+                    let found = known(len, status);
+                    aliases.keep_found(&stacks, KEY, &found, |key| booked.contains(&key));
+                    stacks.insert(KEY, found);
+                }
+                Unwound(len, status) => {
+                    aliases.keep_unwound(&mut stacks, KEY, WHOLE, known(len, status));
+                }
+            }
+        }
+        let stack = &stacks[&aliases.final_key(KEY)];
+        (stack.locations.len(), stack.status)
+    }
+
+    #[test]
+    fn the_better_account_is_reported_whichever_comes_first() {
+        use UnwindStatus::{Complete, FramePointers, NoRule, ReadFault, TablePending};
+        for (found, unwound, expected) in [
+            ((2, TablePending), (9, Complete), (9, Complete)),
+            ((2, NoRule), (5, ReadFault), (5, ReadFault)),
+            ((5, NoRule), (2, ReadFault), (5, NoRule)),
+            ((5, FramePointers), (9, ReadFault), (5, FramePointers)),
+            ((5, NoRule), (5, ReadFault), (5, NoRule)),
+        ] {
+            let accounts = [Found(found.0, found.1), Unwound(unwound.0, unwound.1)];
+            assert_eq!(reported(&accounts, &[]), expected);
+            assert_eq!(reported(&[accounts[1], accounts[0]], &[]), expected);
+            // What did not fit into the buffer is sent again.
+            assert_eq!(reported(&[accounts[0], accounts[1], accounts[0]], &[]), expected);
+            assert_eq!(reported(&[accounts[1], accounts[0], accounts[0]], &[]), expected);
+        }
+    }
+
+    #[test]
+    fn one_account_alone_is_reported() {
+        use UnwindStatus::{Complete, NoRule};
+        assert_eq!(reported(&[Found(2, NoRule)], &[]), (2, NoRule));
+        assert_eq!(reported(&[Unwound(7, Complete)], &[]), (7, Complete));
+    }
+
+    #[test]
+    fn what_is_booked_keeps_its_id() {
+        use UnwindStatus::{NoRule, ReadFault};
+        let accounts = [Unwound(2, ReadFault), Found(5, NoRule)];
+        assert_eq!(reported(&accounts, &[WHOLE]), (2, ReadFault));
+    }
 }

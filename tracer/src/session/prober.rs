@@ -89,6 +89,8 @@ impl Prober {
         for module in new {
             self.fresh.insert(module.id);
             self.probe(kernel, &module)?;
+            // Its stacks don't have to wait until the others are probed.
+            unwinding.take_finished(kernel)?;
         }
         self.place(kernel, modules)?;
         if let Some(address) = modules.trampoline() {

@@ -290,8 +290,7 @@ impl Recorder {
             self.unplaced.push(key);
         }
         let known = KnownStack::new(&stack.frames, stack.status);
-        self.drop_worse_alias(key, &known);
-        self.stacks.insert(key, known);
+        self.keep_found(key, known);
     }
 
     /// Finds the objects of the code that stacks ended in, now that they are known.

@@ -141,7 +141,7 @@ impl Unwinding {
         while let Some(built) = self.builder.try_next() {
             self.keep(built);
         }
-        if self.tables.len() > before { self.publish(kernel) } else { Ok(()) }
+        if self.target_runs && self.tables.len() > before { self.publish(kernel) } else { Ok(()) }
     }
 
     /// A descriptor that is readable when [`Unwinding::take_finished`] has something to do.

@@ -4,7 +4,11 @@
 //! pointers without a word, so each of its steps is held against the rule of our own tables: a stack is
 //! complete only if both agree on every frame of it.
 
-use std::{cell::Cell, ops::Range};
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use framehop::{
     ExplicitModuleSectionInfo, FrameAddress, MayAllocateDuringUnwind, Module, Unwinder as _,
@@ -28,12 +32,34 @@ const WORD: u64 = 8;
 /// How far apart two frame pointers are at most, where nothing but these leads on.
 const MAX_GUESSED_FRAME: u64 = 1 << 20;
 
-/// An unwinder, and the objects that it knows.
-pub struct Deferred {
-    unwinder: UnwinderX86_64<Vec<u8>>,
-    cache: CacheX86_64,
-    modules: Vec<Range<u64>>,
+/// An object's code at its place in the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// Its first address.
+    pub start: Addr,
+    /// The address after its last.
+    pub end: Addr,
+    /// What lies between an address there and that by the object's own headers; it may wrap.
+    pub bias: u64,
+    /// The object's number, the same whenever it is mapped.
+    pub object: u32,
 }
+
+/// An unwinder, and the objects that it knows.
+///
+/// An object is read when a stack leads to it for the first time, and of it only the call frame information is kept.
+pub struct Deferred {
+    unwinder: UnwinderX86_64<Arc<[u8]>>,
+    cache: CacheX86_64,
+    code: BTreeMap<u64, Mapping>,
+    /// Those that the unwinder has, by first address.
+    added: BTreeSet<u64>,
+    /// The objects that were read; `None` for what is none.
+    objects: HashMap<u32, Option<Sections>>,
+}
+
+/// An object's call frame information.
+type Sections = ExplicitModuleSectionInfo<Arc<[u8]>>;
 
 impl Default for Deferred {
     fn default() -> Self {
@@ -47,31 +73,45 @@ impl Deferred {
         Self {
             unwinder: UnwinderX86_64::new(),
             cache: CacheX86_64::<MayAllocateDuringUnwind>::new(),
-            modules: Vec::new(),
+            code: BTreeMap::new(),
+            added: BTreeSet::new(),
+            objects: HashMap::new(),
         }
     }
 
-    /// Makes an object known at its place in the target: its code lies from `start` up to `end`, exclusive, and
-    /// `bias` is what lies between an address there and that by the object's own headers; it may wrap. `object`
-    /// is the file's bytes. What was known to lie there before is forgotten.
-    pub fn add_module(&mut self, start: Addr, end: Addr, bias: u64, object: &[u8]) {
-        self.forget(start.0..end.0);
-        self.modules.push(start.0..end.0);
-        if let Some((base, sections)) = sections(object) {
-            let base = base.wrapping_add(bias);
-            self.unwinder.add_module(Module::new(String::new(), start.0..end.0, base, sections));
+    /// Makes known what is mapped from now on. What was there before is kept as it is.
+    pub fn set_code(&mut self, code: impl IntoIterator<Item = Mapping>) {
+        let new = code.into_iter().map(|mapping| (mapping.start.0, mapping)).collect();
+        let old = std::mem::replace(&mut self.code, new);
+        for (start, mapping) in old {
+            if self.code.get(&start) != Some(&mapping) && self.added.remove(&start) {
+                self.unwinder.remove_module(start);
+            }
         }
     }
 
-    /// Forgets all objects: the image was replaced.
-    pub fn forget_all(&mut self) {
-        *self = Self::new();
+    /// Has the unwinder know the object at an address; `false` where none is mapped.
+    fn know(&mut self, address: u64, read: &mut impl FnMut(u32) -> Option<Vec<u8>>) -> bool {
+        let Some((&start, mapping)) = self.code.range(..=address).next_back() else { return false };
+        if address >= mapping.end.0 {
+            return false;
+        }
+        if self.added.insert(start) {
+            let load = || read(mapping.object).as_deref().and_then(sections);
+            if let Some(found) = self.objects.entry(mapping.object).or_insert_with(load) {
+                let base = found.base_svma.wrapping_add(mapping.bias);
+                let place = start..mapping.end.0;
+                self.unwinder.add_module(Module::new(String::new(), place, base, found.clone()));
+            }
+        }
+        true
     }
 
     /// Return addresses, innermost first, [`MAX_FRAMES`] at most; and how it ended.
     ///
     /// `ip` is the first of them, `sp` and `bp` are the registers of its frame, and `stack` is what lies from
-    /// `sp` on. `rule_at` tells the rule of the code at an address, [`Rule::NONE`] where there is none.
+    /// `sp` on. `rule_at` tells the rule of the code at an address, [`Rule::NONE`] where there is none. `read` gives
+    /// the bytes of an object.
     pub fn unwind(
         &mut self,
         ip: u64,
@@ -79,6 +119,7 @@ impl Deferred {
         bp: u64,
         stack: &[u8],
         rule_at: impl Fn(Addr) -> Rule,
+        mut read: impl FnMut(u32) -> Option<Vec<u8>>,
     ) -> (Vec<u64>, UnwindStatus) {
         let copy = Copy { start: sp, bytes: stack, failed: Cell::new(false) };
         let mut registers = UnwindRegsX86_64::new(ip, sp, bp);
@@ -88,7 +129,7 @@ impl Deferred {
             let ip = registers.ip();
             // A return address belongs to the call before it.
             let call = ip.wrapping_sub(1);
-            if !self.modules.iter().any(|module| module.contains(&call)) {
+            if !self.know(call, &mut read) {
                 if guessed && !frames.is_empty() {
                     break UnwindStatus::NoRule;
                 }
@@ -148,17 +189,6 @@ impl Deferred {
             Ok(Some(_)) => Err(UnwindStatus::UnsupportedRule),
         }
     }
-
-    fn forget(&mut self, place: Range<u64>) {
-        let Self { unwinder, modules, .. } = self;
-        modules.retain(|module| {
-            let apart = module.end <= place.start || place.end <= module.start;
-            if !apart {
-                unwinder.remove_module(module.start);
-            }
-            apart
-        });
-    }
 }
 
 /// Bytes of the target's stack.
@@ -178,19 +208,19 @@ impl Copy<'_> {
     }
 }
 
-/// An object's call frame information, and the lowest address by its own headers; `None` where it is no object.
-fn sections(object: &[u8]) -> Option<(u64, ExplicitModuleSectionInfo<Vec<u8>>)> {
+/// `None` where it is no object.
+fn sections(object: &[u8]) -> Option<Sections> {
     let elf = Elf::parse(object).ok()?;
     let loaded = elf.segments.iter().filter(|it| it.p_type(ENDIAN) == PT_LOAD);
     let base = loaded.map(|it| it.p_vaddr(ENDIAN)).min()?;
-    let mut sections = ExplicitModuleSectionInfo { base_svma: base, ..Default::default() };
+    let mut sections = Sections { base_svma: base, ..Default::default() };
     if let Some(found) = EhSection::find(&elf) {
         let bytes = found.frames.reader().slice();
         let start = found.address.0;
         sections.eh_frame_svma = Some(start..start.saturating_add(bytes.len() as u64));
-        sections.eh_frame = Some(bytes.to_vec());
+        sections.eh_frame = Some(bytes.into());
     } else if let Some(frames) = section::debug_frame(&elf) {
-        sections.debug_frame = Some(frames.reader().slice().to_vec());
+        sections.debug_frame = Some(frames.reader().slice().into());
     }
-    Some((base, sections))
+    Some(sections)
 }

@@ -5,7 +5,7 @@ use std::{arch::asm, ffi::c_void, fs, fs::File, hint::black_box, os::unix::fs::F
 use object::{Object, ObjectSegment};
 use tracer_common::{UnwindStatus, limits::MAX_FRAMES, unwind::Rule};
 
-use super::super::{Deferred, Tables, build};
+use super::super::{Deferred, Mapping, Tables, build};
 use crate::units::{Addr, ElfAddr};
 
 unsafe extern "C" {
@@ -91,10 +91,16 @@ fn code() -> Vec<Code> {
 
 fn deferred(code: &[Code]) -> Deferred {
     let mut deferred = Deferred::new();
-    for it in code {
-        deferred.add_module(Addr(it.start), Addr(it.end), it.bias, &it.object);
-    }
+    deferred.set_code(mappings(code));
     deferred
+}
+
+fn mappings(code: &[Code]) -> Vec<Mapping> {
+    let mapping = |(object, it): (_, &Code)| {
+        let (start, end) = (Addr(it.start), Addr(it.end));
+        Mapping { start, end, bias: it.bias, object }
+    };
+    (0..).zip(code).map(mapping).collect()
 }
 
 fn rule_at(code: &[Code], address: Addr) -> Rule {
@@ -103,13 +109,18 @@ fn rule_at(code: &[Code], address: Addr) -> Rule {
     tables.rule_at(ElfAddr(address.0.wrapping_sub(*bias)))
 }
 
+fn read(code: &[Code], object: u32) -> Option<Vec<u8>> {
+    code.get(object as usize).map(|it| it.object.clone())
+}
+
 #[test]
 fn a_whole_stack() {
     let code = code();
     for depth in [0, 1, 40] {
         let Captured { ip, sp, bp, stack, expected } = nested(depth);
+        let rule = |address| rule_at(&code, address);
         let (frames, status) =
-            deferred(&code).unwind(ip, sp, bp, &stack, |address| rule_at(&code, address));
+            deferred(&code).unwind(ip, sp, bp, &stack, rule, |it| read(&code, it));
         assert_eq!(frames[0], ip);
         assert_eq!(frames[1..], expected[1..], "{status:?} {frames:x?} {expected:x?}");
         assert_eq!(status, UnwindStatus::Complete);
@@ -121,35 +132,66 @@ fn what_ends_a_stack_early() {
     let code = code();
     let Captured { ip, sp, bp, stack, expected } = nested(MAX_FRAMES);
     let rule = |address| rule_at(&code, address);
+    let read = |object| read(&code, object);
     let mut deferred = deferred(&code);
 
-    let (frames, status) = deferred.unwind(ip, sp, bp, &stack, rule);
+    let (frames, status) = deferred.unwind(ip, sp, bp, &stack, rule, read);
     assert_eq!((frames.len(), status), (MAX_FRAMES, UnwindStatus::Depth));
     assert_eq!(frames[1..], expected[1..MAX_FRAMES]);
 
     for len in [0, 3, 1000, 8 << 10] {
-        let (frames, status) = deferred.unwind(ip, sp, bp, &stack[..len], rule);
+        let (frames, status) = deferred.unwind(ip, sp, bp, &stack[..len], rule, read);
         assert_eq!(status, UnwindStatus::ReadFault);
         assert_eq!(frames[1..], expected[1..frames.len()]);
     }
 
-    let (frames, status) = deferred.unwind(ip, sp, bp, &stack, |_| Rule::UNSUPPORTED);
+    let (frames, status) = deferred.unwind(ip, sp, bp, &stack, |_| Rule::UNSUPPORTED, read);
     assert_eq!((frames, status), (vec![ip], UnwindStatus::UnsupportedRule));
-    let (frames, status) = deferred.unwind(ip, sp, 0, &stack, |_| Rule::NONE);
+    let (frames, status) = deferred.unwind(ip, sp, 0, &stack, |_| Rule::NONE, read);
     assert_eq!((frames, status), (vec![ip], UnwindStatus::NoRule));
-    let (frames, status) = deferred.unwind(ip, sp, bp, &stack, |_| Rule::STOP);
+    let (frames, status) = deferred.unwind(ip, sp, bp, &stack, |_| Rule::STOP, read);
     assert_eq!((frames, status), (vec![ip], UnwindStatus::Complete));
 
-    deferred.forget_all();
-    let (frames, status) = deferred.unwind(ip, sp, bp, &stack, rule);
+    deferred.set_code([]);
+    let (frames, status) = deferred.unwind(ip, sp, bp, &stack, rule, read);
     assert_eq!((frames, status), (vec![ip], UnwindStatus::UnknownCode));
 }
 
 #[test]
 fn an_object_that_is_none() {
     let mut deferred = Deferred::new();
-    deferred.add_module(Addr(0x1000), Addr(0x2000), u64::MAX, b"#!/bin/sh\n");
-    deferred.add_module(Addr(0x1800), Addr(0x1900), 0, b"");
-    let (frames, status) = deferred.unwind(0x1808, 64, 64, &[0; 64], |_| Rule::NONE);
-    assert_eq!((frames, status), (vec![0x1808], UnwindStatus::NoRule));
+    let (start, end) = (Addr(0x1000), Addr(0x2000));
+    deferred.set_code([Mapping { start, end, bias: u64::MAX, object: 0 }]);
+    for bytes in [&b"#!/bin/sh\n"[..], b""] {
+        let read = |_| Some(bytes.to_vec());
+        let (frames, status) = deferred.unwind(0x1808, 64, 64, &[0; 64], |_| Rule::NONE, read);
+        assert_eq!((frames, status), (vec![0x1808], UnwindStatus::NoRule));
+    }
+}
+
+#[test]
+fn an_object_is_read_once_and_only_if_it_is_needed() {
+    let code = code();
+    let Captured { ip, sp, bp, stack, .. } = nested(2);
+    let mut reads = vec![0; code.len()];
+    let mut deferred = Deferred::new();
+    let all = mappings(&code);
+    let ours = code.iter().position(|it| (it.start..it.end).contains(&ip)).unwrap();
+    let without: Vec<_> = all.iter().copied().filter(|it| it.object as usize != ours).collect();
+    for (now, expected) in [
+        (&all, UnwindStatus::Complete),
+        (&without, UnwindStatus::UnknownCode),
+        (&all, UnwindStatus::Complete),
+        (&all, UnwindStatus::Complete),
+    ] {
+        deferred.set_code(now.iter().copied());
+        let rule = |address| rule_at(&code, address);
+        let (_, status) = deferred.unwind(ip, sp, bp, &stack, rule, |object| {
+            reads[object as usize] += 1;
+            read(&code, object)
+        });
+        assert_eq!(status, expected);
+    }
+    assert_eq!(reads[ours], 1);
+    assert!(reads.iter().all(|reads| *reads <= 1) && reads.contains(&0), "{reads:?}");
 }
