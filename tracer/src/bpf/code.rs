@@ -1,7 +1,7 @@
 //! Where the target's code lies, and how to unwind it: what the kernel side is told.
 
 use std::{
-    sync::mpsc::{self, Receiver},
+    sync::mpsc::{self, Receiver, TryRecvError},
     thread,
 };
 
@@ -26,6 +26,7 @@ pub(super) struct CodeState {
 /// that began before that switch, and entries which went out of use by then are free.
 ///
 /// There are [`CODE_MAPS`] entries, so that somebody has to wait only for the eighth change within one grace period.
+/// Each change has a wait of its own begin: the kernel lets one grace period do for all that wait for it.
 #[derive(Debug, Default)]
 struct Readers {
     /// How often another entry was taken into use.
@@ -34,8 +35,8 @@ struct Readers {
     left: [u64; CODE_MAPS as usize],
     /// Programs that began before this switch have ended.
     settled: u64,
-    /// A wait in the background, and the switch that it began after.
-    waiting: Option<(u64, Receiver<()>)>,
+    /// The waits in the background, each with the switch that it began after.
+    waiting: Vec<(u64, Receiver<()>)>,
 }
 
 impl Readers {
@@ -56,25 +57,22 @@ impl Readers {
         self.left[old as usize] = self.switches;
     }
 
-    /// Has the wait in the background taken into account, if it is over.
+    /// Has the waits taken into account that are over.
     fn look(&mut self) {
-        let Some((began, over)) = &self.waiting else { return };
-        // A thread that is gone without a word has not waited.
-        match over.try_recv() {
-            Ok(()) => self.settled = self.settled.max(*began),
-            Err(mpsc::TryRecvError::Disconnected) => {}
-            Err(mpsc::TryRecvError::Empty) => return,
-        }
-        self.waiting = None;
+        let settled = &mut self.settled;
+        self.waiting.retain(|(began, over)| match over.try_recv() {
+            Ok(()) => {
+                *settled = (*settled).max(*began);
+                false
+            }
+            // A thread that is gone without a word has not waited.
+            Err(TryRecvError::Disconnected) => false,
+            Err(TryRecvError::Empty) => true,
+        });
     }
 
-    /// Begins to wait in the background, unless somebody does. Where no thread can be started, nobody does:
-    /// whoever needs an entry then waits.
+    /// Begins to wait in the background. Where no thread can be started, whoever needs an entry then waits.
     fn begin(&mut self, wait: impl FnOnce() + Send + 'static) {
-        self.look();
-        if self.waiting.is_some() || self.settled == self.switches {
-            return;
-        }
         let (sender, over) = mpsc::channel();
         let settling = thread::Builder::new().name("settle".to_owned()).spawn(move || {
             wait();
@@ -82,7 +80,7 @@ impl Readers {
             let _ = sender.send(());
         });
         if settling.is_ok() {
-            self.waiting = Some((self.switches, over));
+            self.waiting.push((self.switches, over));
         }
     }
 }
@@ -91,6 +89,12 @@ impl Kernel {
     /// The target stands still, in all its threads: none of the programs is at work. Saves waiting for them.
     pub fn target_stands_still(&mut self) {
         self.code.readers.none();
+    }
+
+    /// How many code maps can be published without waiting.
+    pub fn free_code_maps(&mut self) -> usize {
+        let (readers, used) = (&mut self.code.readers, self.control.code_map);
+        (1..CODE_MAPS).take_while(|next| readers.is_free((used + next) % CODE_MAPS)).count()
     }
 
     /// Makes a new code map the one in use: the code of an address space, each span with its first address,
@@ -180,12 +184,12 @@ mod tests {
         // It goes out of use during the wait, which therefore says nothing about it.
         readers.switched(1);
         go.send(()).expect("the wait goes on");
-        while readers.waiting.is_some() {
+        while !readers.waiting.is_empty() {
             readers.look();
         }
         assert!(readers.is_free(0) && !readers.is_free(1));
         readers.begin(|| {});
-        while readers.waiting.is_some() {
+        while !readers.waiting.is_empty() {
             readers.look();
         }
         assert!(readers.is_free(1));
@@ -200,9 +204,9 @@ mod tests {
         let mut readers = Readers::default();
         readers.switched(0);
         let (sender, over) = mpsc::channel();
-        readers.waiting = Some((1, over));
+        readers.waiting.push((1, over));
         drop(sender);
-        assert!(!readers.is_free(0) && readers.waiting.is_none());
+        assert!(!readers.is_free(0) && readers.waiting.is_empty());
     }
 
     #[test]

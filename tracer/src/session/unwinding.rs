@@ -21,6 +21,9 @@ use crate::{
     units::Addr,
 };
 
+/// Code maps that are kept for those that bring tables.
+const SPARE_CODE_MAPS: usize = 4;
+
 /// The tables of all objects of a run, and what of them is in use.
 #[derive(Debug)]
 pub(super) struct Unwinding {
@@ -102,7 +105,10 @@ impl Unwinding {
         self.builder.add(new);
         self.code = modules.spans().collect();
         self.space = space;
-        if self.target_runs { self.publish(kernel) } else { Ok(()) }
+        // The tables that are asked for come soon, and are made known with the code: that it is there is said
+        // before only as long as nobody has to wait for that.
+        let is_urgent = !self.is_pending() || kernel.free_code_maps() > SPARE_CODE_MAPS;
+        if self.target_runs && is_urgent { self.publish(kernel) } else { Ok(()) }
     }
 
     /// Waits for all tables, and makes them known.
