@@ -6,8 +6,8 @@ use crate::{Space, pod};
 pub const MAX_SPANS: usize = 1024;
 
 /// Code maps: one in use, and those that programs which are still at work may have begun with. A new one goes where
-/// none has been for longest.
-pub const CODE_MAPS: u32 = 8;
+/// none has been for longest. A program that imports its modules makes for some 20 changes within one grace period.
+pub const CODE_MAPS: u32 = 32;
 
 /// All executable mappings of the target at one time, by address.
 ///

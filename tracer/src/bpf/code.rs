@@ -25,7 +25,7 @@ pub(super) struct CodeState {
 /// switches are counted, and each wait notes the count that it began with: when it is over, no program is left
 /// that began before that switch, and entries which went out of use by then are free.
 ///
-/// There are [`CODE_MAPS`] entries, so that somebody has to wait only for the eighth change within one grace period.
+/// There are [`CODE_MAPS`] entries: only when as many changes come within one grace period, somebody has to wait.
 /// Each change has a wait of its own begin: the kernel lets one grace period do for all that wait for it.
 #[derive(Debug, Default)]
 struct Readers {

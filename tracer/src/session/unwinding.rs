@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytesize::ByteSize;
-use tracer_common::{CodeSpan, FrameWord, Space, SpanKind, unwind::Rule};
+use tracer_common::{CODE_MAPS, CodeSpan, FrameWord, Space, SpanKind, unwind::Rule};
 
 use super::{
     SessionError,
@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Code maps that are kept for those that bring tables.
-const SPARE_CODE_MAPS: usize = 4;
+const SPARE_CODE_MAPS: usize = CODE_MAPS as usize / 2;
 
 /// The tables of all objects of a run, and what of them is in use.
 #[derive(Debug)]

@@ -219,6 +219,12 @@ fn sections(object: &[u8]) -> Option<Sections> {
         let start = found.address.0;
         sections.eh_frame_svma = Some(start..start.saturating_add(bytes.len() as u64));
         sections.eh_frame = Some(bytes.into());
+        if let Some((address, bytes)) = found.index.and_then(|_| section::eh_frame_hdr(&elf)) {
+            // Saves it from making an index of its own.
+            sections.eh_frame_hdr_svma =
+                Some(address.0..address.0.saturating_add(bytes.len() as u64));
+            sections.eh_frame_hdr = Some(bytes.into());
+        }
     } else if let Some(frames) = section::debug_frame(&elf) {
         sections.debug_frame = Some(frames.reader().slice().into());
     }

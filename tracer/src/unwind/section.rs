@@ -76,6 +76,14 @@ impl<'data> EhSection<'data> {
     }
 }
 
+/// `.eh_frame_hdr`, and where it starts.
+pub(super) fn eh_frame_hdr<'data>(elf: &Elf<'data>) -> Option<(ElfAddr, &'data [u8])> {
+    let segment = elf.segments.iter().find(|s| s.p_type(ENDIAN) == PT_GNU_EH_FRAME)?;
+    let start = ElfAddr(segment.p_vaddr(ENDIAN));
+    let bytes = elf.bytes_from(start)?.get(..usize::try_from(segment.p_filesz(ENDIAN)).ok()?)?;
+    Some((start, bytes))
+}
+
 /// `.debug_frame`, which is no part of the image in memory; `None` where it is compressed, too.
 pub(super) fn debug_frame<'data>(elf: &Elf<'data>) -> Option<DebugFrame<Slice<'data>>> {
     let found = section(elf, b".debug_frame")?;
