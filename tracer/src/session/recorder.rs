@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     bpf::{BpfError, Event, FinishedEpoch, Kernel, NewStack, UserMark},
-    cli::TraceConfig,
+    cli::{BenchMode, TraceConfig},
     ledger::{
         EpochRecord, Ledger, MarkTrigger, Plan, StackKey,
         mappings::{Change, Mappings, UnknownChange},
@@ -61,6 +61,8 @@ pub(super) struct Recorder {
     unplaced: Vec<StackKey>,
     /// Whether each change of the list of objects stops the target.
     sync_dlopen: bool,
+    /// Whether stacks come from `bpf_get_stack`, as bare addresses.
+    kernel_stacks: bool,
 }
 
 /// The part of an iteration that came before an `execve`, or after the last mark that counts.
@@ -96,6 +98,7 @@ impl Recorder {
         }
         Ok(Self {
             sync_dlopen: config.sync_dlopen,
+            kernel_stacks: config.bench == Some(BenchMode::KernelStacks),
             kernel,
             process,
             modules,
@@ -187,21 +190,21 @@ impl Recorder {
     }
 
     fn take_events(&mut self) -> Result<(), SessionError> {
-        while let Some(event) = self.kernel.next_event() {
+        let mut objects_changed = false;
+        loop {
+            let Some(event) = self.kernel.next_event() else {
+                // However often they did meanwhile, one look is enough.
+                if !std::mem::take(&mut objects_changed) {
+                    return Ok(());
+                }
+                self.objects_changed()?;
+                continue;
+            };
             match event {
                 Event::Stack(stack) => self.keep_stack(&stack),
                 Event::RawStack(stack) => self.keep_raw_stack(stack),
                 Event::Exec => self.replaced()?,
-                Event::Objects => {
-                    let mut refreshed = self.refresh();
-                    if self.sync_dlopen {
-                        // It stands still: constructors are to be unwound, too.
-                        refreshed =
-                            refreshed.and_then(|()| self.unwinding.finish(&mut self.kernel));
-                        self.process.resume();
-                    }
-                    refreshed?;
-                }
+                Event::Objects => objects_changed = true,
                 Event::MainExit => self.main_exit()?,
                 Event::ThreadExec => {
                     let main = self.process.pid();
@@ -212,7 +215,17 @@ impl Recorder {
                 Event::Malformed => self.malformed_events += 1,
             }
         }
-        Ok(())
+    }
+
+    /// The dynamic linker has loaded objects, or unloaded some.
+    fn objects_changed(&mut self) -> Result<(), SessionError> {
+        let mut refreshed = self.refresh();
+        if self.sync_dlopen {
+            // It stands still: constructors are to be unwound, too.
+            refreshed = refreshed.and_then(|()| self.unwinding.finish(&mut self.kernel));
+            self.process.resume();
+        }
+        refreshed
     }
 
     /// Books a change of mappings, or puts it aside until the epochs before it are booked. Of two changes that
@@ -289,7 +302,10 @@ impl Recorder {
             self.pace.want();
             self.unplaced.push(key);
         }
-        let known = KnownStack::new(&stack.frames, stack.status);
+        let mut known = KnownStack::new(&stack.frames, stack.status);
+        if self.kernel_stacks {
+            known.judge(&self.modules, |at| self.unwinding.rule_at(&self.modules, at));
+        }
         self.keep_found(key, known);
     }
 

@@ -1,6 +1,6 @@
 //! Stacks as user space keeps them.
 
-use tracer_common::{FrameAt, FrameWord, UnwindStatus};
+use tracer_common::{FrameAt, FrameWord, UnwindStatus, unwind::Rule};
 
 use crate::{
     target::{Location, ModuleId, Modules},
@@ -27,6 +27,22 @@ impl KnownStack {
             && let Location::Unmapped(address) = *last
         {
             *last = return_address(modules, address).unwrap_or(*last);
+        }
+    }
+
+    /// For a stack by frame pointers, whose frames have no objects: gives them theirs, and takes it for whole if it
+    /// ends where there is no caller.
+    pub(super) fn judge(&mut self, modules: &Modules, rule_at: impl Fn(Addr) -> Rule) {
+        let call = |address: u64| Addr(address.wrapping_sub(1));
+        let ends = match self.locations.last() {
+            Some(Location::Unmapped(address)) => rule_at(call(*address)) == Rule::STOP,
+            _ => false,
+        };
+        self.status = if ends { UnwindStatus::Complete } else { UnwindStatus::FramePointers };
+        for location in &mut self.locations {
+            if let Location::Unmapped(address) = *location {
+                *location = return_address(modules, address).unwrap_or(*location);
+            }
         }
     }
 
@@ -89,6 +105,19 @@ mod tests {
             Location::Unmapped(0x7f00_0000),
         ];
         assert_eq!(stack.locations, expected);
+    }
+
+    #[test]
+    fn a_stack_by_frame_pointers_is_whole_if_it_ends_at_the_outermost_function() {
+        let words = [FrameWord::bare(0x1000, 0), FrameWord::bare(0x2000, 0)];
+        let judged = |rule_at: fn(Addr) -> Rule| {
+            let mut stack = KnownStack::new(&words, UnwindStatus::FramePointers);
+            stack.judge(&Modules::default(), rule_at);
+            stack.status
+        };
+        let stop = |at| if at == Addr(0x1fff) { Rule::STOP } else { Rule::NONE };
+        assert_eq!(judged(stop), UnwindStatus::Complete);
+        assert_eq!(judged(|_| Rule::NONE), UnwindStatus::FramePointers);
     }
 
     #[test]
