@@ -65,6 +65,10 @@ impl Machine {
                 let Escape { cfa_offset, ra_offset, bp_offset, from_rbp, bp, _pad: pad } =
                     table.escape(rule.b()).unwrap();
                 assert_eq!((pad, from_rbp & !1), (0, 0));
+                let fits = |bytes: i32, end| bytes % 8 == 0 && (0..end).contains(&(bytes / 8));
+                let fits =
+                    ra_offset == -8 && fits(cfa_offset, 1 << 14) && fits(-bp_offset, 1 << 13);
+                assert!(!fits, "needs no escape: {rule:?}");
                 let cfa = at(register(from_rbp == 1), cfa_offset.into());
                 return self.caller(cfa, ra_offset.into(), u32::from(bp), bp_offset.into());
             }
@@ -95,6 +99,15 @@ impl Machine {
             _ => None,
         };
         Outcome::Caller { cfa, ra: cfa.wrapping_add_signed(ra_offset), bp }
+    }
+
+    /// Whether a row takes nothing but offsets from `rsp` or `rbp`, so that our rules can say it.
+    pub(super) fn is_plain(row: &UnwindTableRow<usize>) -> bool {
+        use RegisterRule::{Offset, SameValue, Undefined};
+        let cfa = row.cfa();
+        matches!(cfa, CfaRule::RegisterAndOffset { register: X86_64::RSP | X86_64::RBP, .. })
+            && matches!(row.register(X86_64::RA), Offset(_))
+            && matches!(row.register(X86_64::RBP), Undefined | SameValue | Offset(_))
     }
 
     /// By gimli's row, as DWARF says.
