@@ -1,67 +1,24 @@
 //! Where the target's code lies, and how to unwind it: what the kernel side is told.
 
-use aya::maps::{Array, MapError};
-use tracer_common::{
-    CodeMap, CodeSpan, MAX_SPANS, Space, SpanKind,
-    limits::MAX_TABLES,
-    names,
-    unwind::{NODE_BYTES, Node},
-};
+use std::thread::{self, JoinHandle};
+
+use tracer_common::{CodeMap, CodeSpan, MAX_SPANS, Space, SpanKind, names};
 
 use super::{BpfError, Kernel, kernel::settle};
-
-/// `BPF_F_INNER_MAP`: the tables may differ in size. As the kernel side declares them.
-const ANY_SIZE: u32 = 1 << 12;
-
-/// An unwind table in the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TableId(pub u32);
 
 /// What was told so far.
 #[derive(Debug, Default)]
 pub(super) struct CodeState {
-    tables: u32,
-    nodes: u64,
     generation: u32,
-    /// Whether programs may still read the code map that was in use before.
-    unsettled: bool,
+    /// Waits for the programs that still read the code map that was in use before.
+    settling: Option<JoinHandle<()>>,
     warned: bool,
 }
 
 impl Kernel {
-    /// Copies a table into the kernel. Nobody sees it before it is whole.
-    ///
-    /// # Errors
-    ///
-    /// [`BpfError::TablesFull`] where there is no room for another one; where the kernel has no memory.
-    pub fn add_table(&mut self, nodes: &[Node]) -> Result<TableId, BpfError> {
-        let id = self.code.tables;
-        if id >= MAX_TABLES {
-            return Err(BpfError::TablesFull { most: MAX_TABLES });
-        }
-        let fill = || -> Result<_, MapError> {
-            let mut table = Array::<_, Node>::create(nodes.len() as u32, ANY_SIZE)?;
-            for (number, node) in nodes.iter().enumerate() {
-                table.set(number as u32, node, 0)?;
-            }
-            Ok(table)
-        };
-        let table = fill().map_err(BpfError::map(names::TABLES))?;
-        // From here on the outer map holds it: our own descriptor may go.
-        self.maps.tables.set(id, &table, 0).map_err(BpfError::map(names::TABLES))?;
-        self.code.tables += 1;
-        self.code.nodes += nodes.len() as u64;
-        Ok(TableId(id))
-    }
-
     /// The target stands still, in all its threads: none of the programs is at work. Saves waiting for them.
     pub fn target_stands_still(&mut self) {
-        self.code.unsettled = false;
-    }
-
-    /// What the tables take, in bytes.
-    pub fn table_bytes(&self) -> u64 {
-        self.code.nodes * NODE_BYTES as u64
+        self.code.settling = None;
     }
 
     /// Makes a new code map the one in use: the code of an address space, each span with its first address,
@@ -84,9 +41,9 @@ impl Kernel {
                 spans.len()
             );
         }
-        if self.code.unsettled {
-            settle();
-            self.code.unsettled = false;
+        if let Some(settling) = self.code.settling.take() {
+            // It does not panic.
+            let _ = settling.join();
         }
         self.code.generation += 1;
         let next = 1 - self.control.code_map;
@@ -97,7 +54,9 @@ impl Kernel {
         self.maps.code.set(next, map, 0).map_err(BpfError::map(names::CODE))?;
         self.control.code_map = next;
         self.write_control()?;
-        self.code.unsettled = true;
+        // Meanwhile we have other things to do. Without a thread, we wait.
+        let settling = thread::Builder::new().name("settle".to_owned()).spawn(settle);
+        self.code.settling = settling.inspect_err(|_| settle()).ok();
         Ok(())
     }
 }

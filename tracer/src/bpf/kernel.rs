@@ -9,7 +9,7 @@ use aya::{
 use rustix::thread::{MembarrierCommand, membarrier};
 use tracer_common::{Control, KernelState, Tally, names};
 
-use super::{BpfError, TargetGroup, chain::Chain, code::CodeState, maps::Maps};
+use super::{BpfError, TableStore, TargetGroup, chain::Chain, code::CodeState, maps::Maps};
 use crate::{release::KernelRelease, units::Addr};
 
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer-ebpf"));
@@ -266,6 +266,11 @@ impl Kernel {
             settle();
         }
         Ok(())
+    }
+
+    /// Where unwind tables go.
+    pub fn tables(&self) -> &TableStore {
+        &self.maps.tables
     }
 
     /// Whether events are recorded now.

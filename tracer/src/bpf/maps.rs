@@ -2,14 +2,14 @@
 
 use aya::{
     Ebpf,
-    maps::{Array, ArrayOfMaps, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf},
 };
 use tracer_common::{
     CodeMap, CodeRange, Control, EpochSlot, KernelState, LiveBlock, LiveKey, Row, RowKey, Tally,
-    ThreadState, names, unwind::Node,
+    ThreadState, names,
 };
 
-use super::BpfError;
+use super::{BpfError, TableStore};
 
 /// All maps that user space reads or writes.
 pub(super) struct Maps {
@@ -20,7 +20,7 @@ pub(super) struct Maps {
     pub(super) live: HashMap<MapData, LiveKey, LiveBlock>,
     pub(super) threads: HashMap<MapData, u64, ThreadState>,
     pub(super) code: Array<MapData, CodeMap>,
-    pub(super) tables: ArrayOfMaps<MapData, Array<MapData, Node>>,
+    pub(super) tables: TableStore,
     pub(super) allocators: Array<MapData, CodeRange>,
     pub(super) tally: PerCpuArray<MapData, Tally>,
     pub(super) events: RingBuf<MapData>,
@@ -36,7 +36,7 @@ impl Maps {
             live: take(ebpf, names::LIVE)?,
             threads: take(ebpf, names::THREADS)?,
             code: take(ebpf, names::CODE)?,
-            tables: take(ebpf, names::TABLES)?,
+            tables: TableStore::new(take_raw(ebpf, names::TABLES)?),
             allocators: take(ebpf, names::ALLOCATORS)?,
             tally: take(ebpf, names::TALLY)?,
             events: take(ebpf, names::EVENTS)?,
@@ -51,4 +51,12 @@ pub(super) fn take<T: TryFrom<Map, Error = MapError>>(
 ) -> Result<T, BpfError> {
     let map = ebpf.take_map(name).ok_or(BpfError::Missing { name })?;
     map.try_into().map_err(BpfError::map(name))
+}
+
+/// Takes an array of maps out of the object, as it is.
+fn take_raw(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, BpfError> {
+    match ebpf.take_map(name) {
+        Some(Map::ArrayOfMaps(map)) => Ok(map),
+        _ => Err(BpfError::Missing { name }),
+    }
 }

@@ -13,12 +13,13 @@ mod group;
 mod kernel;
 mod maps;
 mod memory;
+mod tables;
 
 pub use attach::ProbedFile;
-pub use code::TableId;
 pub use drain::{FinishedEpoch, LiveEntry};
 pub use error::BpfError;
 pub use events::{Event, NewStack, RawStack};
 pub use group::TargetGroup;
 pub use kernel::{InFlight, Kernel, KernelSettings, StackWalk, UserMark};
 pub use memory::{MapMemory, locked_by_maps, map_memory};
+pub use tables::{TableId, TableStore};

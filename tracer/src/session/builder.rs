@@ -1,7 +1,7 @@
-//! Makes unwind tables, on threads of its own: the smallest objects first, so that most are there soon.
+//! Makes unwind tables and puts them into the kernel, on threads of its own: the smallest objects first, so that most are there soon.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fs::File,
     io,
     os::fd::{AsFd as _, OwnedFd},
@@ -14,17 +14,23 @@ use std::{
 };
 
 use rustix::event::{EventfdFlags, eventfd};
+use thiserror::Error;
+use tracer_common::unwind::NODE_BYTES;
 
 use super::SessionError;
 use crate::{
+    bpf::{BpfError, TableId, TableStore},
     sites,
     symbolize::quietly,
     target::{ModuleId, read_object},
-    unwind::{self, Tables},
+    units::ElfAddr,
+    unwind::{self, Table, Tables, UnwindError},
 };
 
-/// More threads than this only take the CPUs away from the target.
-const MOST_THREADS: usize = 4;
+/// Half of the time a thread waits for the kernel.
+const THREADS_PER_CPU: usize = 2;
+/// More than this only take the CPUs away from the target.
+const MOST_THREADS: usize = 8;
 
 /// The bytes of an object, or where to get them.
 #[derive(Debug)]
@@ -33,15 +39,52 @@ pub(super) enum Source {
     Image(Arc<[u8]>),
 }
 
+/// A table that is in the kernel.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Placed {
+    pub(super) table: TableId,
+    pub(super) leaves: u32,
+    /// By the object's own headers.
+    pub(super) origin: ElfAddr,
+    pub(super) end: ElfAddr,
+}
+
+/// An object's tables, by address; none where it can't be unwound by a table.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ObjectTables {
+    pub(super) placed: Arc<[Placed]>,
+    /// The same, for what we unwind ourselves.
+    pub(super) built: Option<Arc<Tables>>,
+}
+
+impl ObjectTables {
+    /// What they take, here and in the kernel each.
+    pub(super) fn bytes(&self) -> u64 {
+        let tables = self.built.iter().flat_map(|built| &built.tables);
+        tables.map(|table| (table.nodes.len() * NODE_BYTES) as u64).sum()
+    }
+}
+
 /// What became of an object.
 #[derive(Debug)]
 pub(super) struct Built {
     pub(super) module: ModuleId,
-    /// Objects with the same one have the same tables.
-    pub(super) build_id: Option<Vec<u8>>,
-    /// `None` where it has no call frame information; else, why there are none.
-    pub(super) tables: Result<Option<Tables>, String>,
+    /// Or why there are none.
+    pub(super) tables: Result<ObjectTables, BuildError>,
     pub(super) took: Duration,
+}
+
+/// Why an object has no tables.
+#[derive(Debug, Error)]
+pub(super) enum BuildError {
+    #[error("it can't be read: {0}")]
+    Read(#[from] io::Error),
+    #[error(transparent)]
+    Unwind(#[from] UnwindError),
+    #[error("it is malformed: {0}")]
+    Panic(String),
+    #[error(transparent)]
+    Kernel(#[from] BpfError),
 }
 
 /// The threads, and what is on its way to them and back.
@@ -57,6 +100,8 @@ pub(super) struct Builder {
 struct Queue {
     jobs: Mutex<Jobs>,
     changed: Condvar,
+    /// The tables of finished objects: others with the same build id have the same.
+    by_build_id: Mutex<HashMap<Vec<u8>, ObjectTables>>,
 }
 
 #[derive(Debug, Default)]
@@ -72,17 +117,19 @@ impl Builder {
     /// # Errors
     ///
     /// Where the system refuses them.
-    pub(super) fn start() -> Result<Self, SessionError> {
+    pub(super) fn start(store: &TableStore) -> Result<Self, SessionError> {
         let signal = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
         let signal = Arc::new(signal.map_err(|error| SessionError::Builder(error.into()))?);
         let queue = Arc::new(Queue::default());
         let (results, finished) = mpsc::channel();
-        for _ in 0..thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS) {
+        let cpus = thread::available_parallelism().map_or(1, usize::from);
+        for _ in 0..(THREADS_PER_CPU * cpus).min(MOST_THREADS) {
             let (queue, results) = (Arc::clone(&queue), results.clone());
+            let store = store.try_clone()?;
             let signal = Arc::clone(&signal);
             thread::Builder::new()
                 .name("unwind-tables".to_owned())
-                .spawn(move || work(&queue, &results, &signal))
+                .spawn(move || work(&queue, &store, &results, &signal))
                 .map_err(SessionError::Builder)?;
         }
         Ok(Self { queue, finished, signal })
@@ -153,9 +200,11 @@ impl Queue {
     }
 }
 
-fn work(queue: &Queue, results: &Sender<Built>, signal: &OwnedFd) {
+fn work(queue: &Queue, store: &TableStore, results: &Sender<Built>, signal: &OwnedFd) {
     while let Some((module, source)) = queue.next() {
-        if results.send(build(module, &source)).is_err() {
+        let start = Instant::now();
+        let tables = tables(queue, store, &source);
+        if results.send(Built { module, tables, took: start.elapsed() }).is_err() {
             return;
         }
         // Full only if it was not read 2^64 times: it is readable then all the same.
@@ -163,20 +212,36 @@ fn work(queue: &Queue, results: &Sender<Built>, signal: &OwnedFd) {
     }
 }
 
-fn build(module: ModuleId, source: &Source) -> Built {
-    let start = Instant::now();
+fn tables(queue: &Queue, store: &TableStore, source: &Source) -> Result<ObjectTables, BuildError> {
     let read;
-    let bytes: Result<&[u8], String> = match source {
-        Source::Image(bytes) => Ok(bytes),
+    let object = match source {
+        Source::Image(bytes) => &**bytes,
         Source::File(file) => {
-            read = read_object(file);
-            read.as_deref().map_err(ToString::to_string)
+            read = read_object(file)?;
+            &read
         }
     };
-    let build_id = bytes.as_ref().ok().and_then(|bytes| sites::build_id(bytes));
+    let known = || queue.by_build_id.lock().unwrap_or_else(PoisonError::into_inner);
+    let build_id = sites::build_id(object);
+    if let Some(tables) = build_id.as_ref().and_then(|id| known().get(id).cloned()) {
+        return Ok(tables);
+    }
     // The object is the target's: whatever it makes of us, the trace goes on.
-    let tables = bytes.and_then(|bytes| {
-        quietly(|| unwind::build(bytes)).and_then(|built| built.map_err(|error| error.to_string()))
+    let built = quietly(|| unwind::build(object)).map_err(BuildError::Panic)??;
+    let tables = match built {
+        Some(built) => ObjectTables { placed: place(store, &built)?, built: Some(built.into()) },
+        None => ObjectTables::default(),
+    };
+    if let Some(build_id) = build_id {
+        known().insert(build_id, tables.clone());
+    }
+    Ok(tables)
+}
+
+fn place(store: &TableStore, built: &Tables) -> Result<Arc<[Placed]>, BpfError> {
+    let placed = built.tables.iter().map(|table| {
+        let &Table { origin, end, leaves, ref nodes } = table;
+        Ok(Placed { table: store.add(nodes)?, leaves, origin, end })
     });
-    Built { module, build_id, tables, took: start.elapsed() }
+    placed.collect()
 }

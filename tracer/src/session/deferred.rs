@@ -10,13 +10,13 @@ use tracer_common::{FrameWord, Space, StackHash, StackId, UnwindStatus};
 use super::{
     recorder::Recorder,
     stacks::{KnownStack, return_address},
-    unwinder_stub::Deferred,
     unwinding::Unwinding,
 };
 use crate::{
     bpf::RawStack,
     ledger::StackKey,
     target::{Location, Modules, read_object},
+    unwind::Deferred,
 };
 
 /// What is known of such stacks.
@@ -42,6 +42,11 @@ impl DeferredStacks {
         self.aliases.get(&key).copied().unwrap_or(key)
     }
 
+    /// Whether there are any that wait to be unwound.
+    pub(super) fn any_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// Has the unwinder know what is mapped now.
     fn follow(&mut self, modules: &Modules, unwinding: &Unwinding) {
         if self.version == unwinding.version() {
@@ -52,12 +57,11 @@ impl DeferredStacks {
         let vdso = modules.vdso();
         for span in modules.spans() {
             let Some((id, bias)) = span.module else { continue };
-            let (start, end) = (span.start.0, span.end.0);
             let file = modules.all().get(id.0 as usize).and_then(|module| module.file.as_deref());
             if let Some(bytes) = file.and_then(|file| read_object(file).ok()) {
-                self.unwinder.add_module(start, end, bias, &bytes);
+                self.unwinder.add_module(span.start, span.end, bias, &bytes);
             } else if let Some((_, image)) = vdso.as_ref().filter(|(vdso, _)| *vdso == id) {
-                self.unwinder.add_module(start, end, bias, image);
+                self.unwinder.add_module(span.start, span.end, bias, image);
             }
         }
     }
@@ -91,7 +95,9 @@ impl Recorder {
             return;
         }
         self.deferred.follow(&self.modules, &self.unwinding);
-        let (addresses, status) = self.deferred.unwinder.unwind(raw.ip, raw.sp, raw.bp, &raw.bytes);
+        let rule_at = |at| self.unwinding.rule_at(&self.modules, at);
+        let unwinder = &mut self.deferred.unwinder;
+        let (addresses, status) = unwinder.unwind(raw.ip, raw.sp, raw.bp, &raw.bytes, rule_at);
         let words: Vec<_> = addresses.into_iter().map(|at| word(&self.modules, at)).collect();
         let known = KnownStack::new(&words, status);
         if self.stacks.get(&key).is_some_and(|found| !known.is_better_than(found)) {

@@ -50,7 +50,7 @@ pub(super) async fn run(
     kernel.watch_processes()?;
     let mut modules = Modules::default();
     let mut prober = Prober::new(held.pid(), config);
-    let mut unwinding = Unwinding::new()?;
+    let mut unwinding = Unwinding::new(&kernel)?;
     let mut writer = Writer::new(config, sink, &process);
     // From the first probe on: the dynamic linker's own calls count too.
     kernel.start()?;
@@ -70,7 +70,7 @@ pub(super) async fn run(
     let mut child = launched.child;
     let mut recorder = Recorder::start(kernel, process, modules, prober, unwinding, config)?;
     let ended = follow(&mut recorder, &mut writer, config, &mut signals).await?;
-    tell_memory("at the end");
+    tell_memory(&recorder.kernel, "at the end");
     let status = match (launched.ended, ended) {
         (Some(status), _) => Some(exit_status(status)),
         (None, Ended::Target) => Some(child.wait().map_err(SessionError::Wait)?),

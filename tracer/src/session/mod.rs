@@ -16,7 +16,6 @@ mod recorder;
 mod sink;
 mod stacks;
 mod steps;
-mod unwinder_stub;
 mod unwinding;
 mod writer;
 

@@ -35,7 +35,7 @@ pub(super) async fn run(config: &TraceConfig, pid: Pid) -> Result<Exit, SessionE
     kernel.watch_processes()?;
     let mut modules = Modules::default();
     let mut prober = Prober::new(pid, config);
-    let mut unwinding = Unwinding::new()?;
+    let mut unwinding = Unwinding::new(&kernel)?;
     prober.refresh(&mut kernel, &mut modules, &mut unwinding)?;
     prober.check(&modules)?;
     steps.done("setting probes");
@@ -50,7 +50,7 @@ pub(super) async fn run(config: &TraceConfig, pid: Pid) -> Result<Exit, SessionE
         steps.total().as_secs_f64(),
     );
     follow(&mut recorder, &mut writer, config, &mut signals).await?;
-    tell_memory("at the end");
+    tell_memory(&recorder.kernel, "at the end");
     writer.finish(&recorder, None)
 }
 
@@ -83,13 +83,15 @@ pub(super) fn load(config: &TraceConfig, process: &Process) -> Result<Kernel, Se
         },
         log: config.verbose > 1,
     })?;
-    tell_memory("after loading");
+    tell_memory(&kernel, "after loading");
     Ok(kernel)
 }
 
 /// Says what the kernel side occupies. Not looked up when nobody would see it.
-pub(super) fn tell_memory(when: &str) {
+pub(super) fn tell_memory(kernel: &Kernel, when: &str) {
     if tracing::enabled!(tracing::Level::DEBUG) {
-        tracing::debug!("maps {when}: {}", bytesize::ByteSize(locked_by_maps()).display().iec());
+        let size = |bytes| bytesize::ByteSize(bytes).display().iec();
+        let (maps, tables) = (locked_by_maps(), kernel.tables().bytes());
+        tracing::debug!("maps {when}: {}, unwind tables {}", size(maps), size(tables));
     }
 }

@@ -132,13 +132,18 @@ impl Recorder {
             self.refresh()?;
         }
         self.unwinding.take_finished(&mut self.kernel)?;
-        self.unwind_raw_stacks();
+        if !self.unwinding.is_pending() {
+            self.unwind_raw_stacks();
+        }
         let finished = self.kernel.drain()?;
         if !finished.is_empty() {
             // Programs that were at work when we read the events have sent theirs by now: with these,
             // those of the finished epochs are all here.
             self.take_events()?;
-            self.unwind_raw_stacks();
+            if self.deferred.any_waiting() {
+                self.unwinding.finish(&mut self.kernel)?;
+                self.unwind_raw_stacks();
+            }
         }
         self.finished.extend(finished);
         // Once the target has ended there is nothing to read: what it had last is kept.

@@ -5,36 +5,21 @@ use std::{
     io,
     os::fd::OwnedFd,
     path::PathBuf,
-    rc::Rc,
     time::{Duration, Instant},
 };
 
 use bytesize::ByteSize;
-use tracer_common::{CodeSpan, FrameWord, Space, SpanKind};
+use tracer_common::{CodeSpan, FrameWord, Space, SpanKind, unwind::Rule};
 
 use super::{
     SessionError,
-    builder::{Builder, Built, Source},
+    builder::{BuildError, Builder, Built, ObjectTables, Source},
 };
 use crate::{
-    bpf::{BpfError, Kernel, TableId},
-    target::{ModuleId, Modules, Span},
-    units::ElfAddr,
-    unwind::Tables,
+    bpf::{Kernel, TableId},
+    target::{Location, ModuleId, Modules, Span},
+    units::Addr,
 };
-
-/// A table that is in the kernel.
-#[derive(Clone, Copy, Debug)]
-struct Placed {
-    table: TableId,
-    leaves: u32,
-    /// By the object's own headers.
-    origin: ElfAddr,
-    end: ElfAddr,
-}
-
-/// An object's tables, by address; none where it can't be unwound by a table.
-type ObjectTables = Rc<[Placed]>;
 
 /// The tables of all objects of a run, and what of them is in use.
 #[derive(Debug)]
@@ -45,7 +30,6 @@ pub(super) struct Unwinding {
     paths: Vec<PathBuf>,
     /// What came back.
     tables: HashMap<ModuleId, ObjectTables>,
-    by_build_id: HashMap<Vec<u8>, ObjectTables>,
     rows: usize,
     /// The code as it was read last, and the address space that it was read in.
     code: Vec<Span>,
@@ -63,13 +47,12 @@ impl Unwinding {
     /// # Errors
     ///
     /// Where no thread can be started.
-    pub(super) fn new() -> Result<Self, SessionError> {
+    pub(super) fn new(kernel: &Kernel) -> Result<Self, SessionError> {
         Ok(Self {
-            builder: Builder::start()?,
+            builder: Builder::start(kernel.tables())?,
             asked: 0,
             paths: Vec::new(),
             tables: HashMap::new(),
-            by_build_id: HashMap::new(),
             rows: 0,
             code: Vec::new(),
             space: Space(0),
@@ -104,7 +87,7 @@ impl Unwinding {
             match (&module.file, image) {
                 (Some(file), _) => self.builder.add(module.id, Source::File(file.clone())),
                 (None, Some(image)) => self.builder.add(module.id, Source::Image(image)),
-                (None, None) => drop(self.tables.insert(module.id, Rc::default())),
+                (None, None) => drop(self.tables.insert(module.id, ObjectTables::default())),
             }
             if module.id.0 >= FrameWord::MAX_MODULES && !self.warned_modules {
                 self.warned_modules = true;
@@ -127,9 +110,9 @@ impl Unwinding {
     pub(super) fn finish(&mut self, kernel: &mut Kernel) -> Result<(), SessionError> {
         let start = Instant::now();
         let before = self.tables.len();
-        while self.tables.len() < self.asked {
+        while self.is_pending() {
             let Some(built) = self.builder.next() else { break };
-            self.keep(kernel, built);
+            self.keep(built);
         }
         self.publish(kernel)?;
         if self.tables.len() > before {
@@ -137,7 +120,7 @@ impl Unwinding {
                 "unwind tables of {} objects: {} rows, {}; waited {:.1} ms for them",
                 self.tables.len(),
                 self.rows,
-                ByteSize(kernel.table_bytes()).display().iec(),
+                ByteSize(kernel.tables().bytes()).display().iec(),
                 milliseconds(start.elapsed()),
             );
         }
@@ -153,7 +136,7 @@ impl Unwinding {
         let before = self.tables.len();
         self.builder.clear_signal();
         while let Some(built) = self.builder.try_next() {
-            self.keep(kernel, built);
+            self.keep(built);
         }
         if self.tables.len() > before { self.publish(kernel) } else { Ok(()) }
     }
@@ -165,6 +148,20 @@ impl Unwinding {
     /// Where the process has no descriptors left.
     pub(super) fn finished_fd(&self) -> io::Result<OwnedFd> {
         self.builder.signal()
+    }
+
+    /// Whether tables are still to come.
+    pub(super) fn is_pending(&self) -> bool {
+        self.tables.len() < self.asked
+    }
+
+    /// The rule for an instruction of the target; none where there is no table.
+    pub(super) fn rule_at(&self, modules: &Modules, address: Addr) -> Rule {
+        let Some(Location::InModule(module, address)) = modules.find(address) else {
+            return Rule::NONE;
+        };
+        let built = self.tables.get(&module).and_then(|tables| tables.built.as_ref());
+        built.map_or(Rule::NONE, |built| built.rule_at(address))
     }
 
     /// Changes whenever what the kernel side knows does; 0 before that knows anything.
@@ -189,52 +186,31 @@ impl Unwinding {
         Ok(())
     }
 
-    fn keep(&mut self, kernel: &mut Kernel, built: Built) {
-        let Built { module, build_id, tables, took } = built;
+    fn keep(&mut self, built: Built) {
+        let Built { module, tables, took } = built;
         let path = self.paths.get(module.0 as usize).cloned().unwrap_or_default();
         let path = path.display();
-        let known = build_id.as_ref().and_then(|id| self.by_build_id.get(id)).cloned();
-        let placed = match (known, tables) {
-            (Some(placed), _) => placed,
-            (None, Ok(Some(tables))) => {
-                self.rows += tables.rows;
-                let nodes: usize = tables.tables.iter().map(|table| table.nodes.len()).sum();
-                tracing::debug!(
-                    "unwind table of {path}: {} rows, {} unsupported; {} in {:.1} ms",
-                    tables.rows,
-                    tables.unsupported,
-                    ByteSize((nodes * tracer_common::unwind::NODE_BYTES) as u64).display().iec(),
-                    milliseconds(took),
-                );
-                place(kernel, &tables).unwrap_or_else(|error| {
-                    if !std::mem::replace(&mut self.warned_tables, true) {
-                        tracing::warn!("{path} has no unwind table: {error}");
-                    }
-                    Rc::default()
-                })
+        let tables = tables.unwrap_or_else(|error| {
+            let is_ours = matches!(error, BuildError::Kernel(_));
+            if is_ours && !std::mem::replace(&mut self.warned_tables, true) {
+                tracing::warn!("no unwind table for {path}: {error}");
+            } else {
+                tracing::debug!("no unwind table for {path}: {error}");
             }
-            (None, Ok(None)) => {
-                tracing::debug!("{path} has no call frame information");
-                Rc::default()
-            }
-            (None, Err(why)) => {
-                tracing::debug!("{path} has no unwind table: {why}");
-                Rc::default()
-            }
-        };
-        if let Some(build_id) = build_id {
-            self.by_build_id.entry(build_id).or_insert_with(|| placed.clone());
+            ObjectTables::default()
+        });
+        if let Some(built) = &tables.built {
+            self.rows += built.rows;
+            tracing::debug!(
+                "unwind table for {path}: {} rows, {} unsupported; {} in {:.1} ms",
+                built.rows,
+                built.unsupported,
+                ByteSize(tables.bytes()).display().iec(),
+                milliseconds(took),
+            );
         }
-        self.tables.insert(module, placed);
+        self.tables.insert(module, tables);
     }
-}
-
-fn place(kernel: &mut Kernel, tables: &Tables) -> Result<ObjectTables, BpfError> {
-    let placed = tables.tables.iter().map(|table| {
-        let &crate::unwind::Table { origin, end, leaves, ref nodes } = table;
-        Ok(Placed { table: kernel.add_table(nodes)?, leaves, origin, end })
-    });
-    placed.collect()
 }
 
 /// Where code lies as the kernel side is told, by address.
@@ -278,7 +254,7 @@ fn object_spans(
         spans.push((at, plain(end, SpanKind::Pending)));
         return;
     };
-    for table in tables.iter() {
+    for table in tables.placed.iter() {
         let origin = table.origin.0.wrapping_add(bias);
         let first = origin.max(at);
         let last = table.end.0.wrapping_add(bias).min(end);
@@ -304,8 +280,12 @@ fn milliseconds(duration: Duration) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::units::Addr;
+    use super::{super::builder::Placed, *};
+    use crate::units::ElfAddr;
+
+    fn tables(placed: &[Placed]) -> ObjectTables {
+        ObjectTables { placed: placed.into(), ..ObjectTables::default() }
+    }
 
     fn placed(number: u32, origin: u64, end: u64) -> Placed {
         let (origin, end) = (ElfAddr(origin), ElfAddr(end));
@@ -330,10 +310,8 @@ mod tests {
             span(0x3000, 0x4000, Some((2, 0x3000))),
         ];
         let two = [placed(7, 0x1100, 0x2000), placed(8, 0x2000, 0x3f00)];
-        let tables = HashMap::from([
-            (ModuleId(1), ObjectTables::from(two)),
-            (ModuleId(2), ObjectTables::default()),
-        ]);
+        let tables =
+            HashMap::from([(ModuleId(1), tables(&two)), (ModuleId(2), ObjectTables::default())]);
         let spans = code_spans(&code, &tables);
         let expected = [
             (0x1000, 0x2000, SpanKind::Pending as u32, 0),
@@ -353,8 +331,7 @@ mod tests {
     #[test]
     fn a_mapping_of_a_part_keeps_the_tables_origin() {
         let code = [span(0x6800, 0x7000, Some((1, 0x4000)))];
-        let tables =
-            HashMap::from([(ModuleId(1), ObjectTables::from([placed(7, 0x1000, 0x9000)]))]);
+        let tables = HashMap::from([(ModuleId(1), tables(&[placed(7, 0x1000, 0x9000)]))]);
         let spans = code_spans(&code, &tables);
         assert_eq!(seen(&spans), [(0x6800, 0x7000, SpanKind::Table as u32, 7)]);
         assert_eq!(spans[0].1.origin, 0x5000);

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use gimli::{BaseAddresses, FrameDescriptionEntry, UnwindContext, UnwindSection, X86_64};
+use gimli::{BaseAddresses, FrameDescriptionEntry, Section, UnwindContext, UnwindSection, X86_64};
 use object::{
     elf::{PF_X, PT_LOAD},
     read::elf::ProgramHeader,
@@ -40,7 +40,7 @@ pub fn build(object: &[u8]) -> Result<Option<Tables>, UnwindError> {
 }
 
 /// `None` where the section has nothing on the object's code.
-fn tables<'data, S: UnwindSection<Slice<'data>>>(
+fn tables<'data, S: UnwindSection<Slice<'data>> + Section<Slice<'data>>>(
     elf: &Elf<'data>,
     section: &S,
     bases: &BaseAddresses,

@@ -2,7 +2,9 @@
 
 use std::{collections::HashMap, ops::Range};
 
-use gimli::{BaseAddresses, CommonInformationEntry, Reader as _, UnwindOffset, UnwindSection};
+use gimli::{
+    BaseAddresses, CommonInformationEntry, Reader as _, Section, UnwindOffset, UnwindSection,
+};
 
 use super::section::Slice;
 
@@ -58,7 +60,7 @@ impl<'data> Cies<'data> {
 ///
 /// `sized` tells that the section is known to end where its bytes do. A terminator within it is then of one
 /// of the linked files' making, not the end.
-pub(super) fn collect<'data, S: UnwindSection<Slice<'data>>>(
+pub(super) fn collect<'data, S: UnwindSection<Slice<'data>> + Section<Slice<'data>>>(
     section: &S,
     bases: &BaseAddresses,
     cies: &mut Cies<'data>,
@@ -66,7 +68,7 @@ pub(super) fn collect<'data, S: UnwindSection<Slice<'data>>>(
     sized: bool,
 ) -> Vec<Entry> {
     let mut found = Vec::new();
-    let whole = section.section();
+    let whole = section.reader();
     let mut rest = *whole;
     while !rest.is_empty() {
         let offset = rest.offset_from(*whole);

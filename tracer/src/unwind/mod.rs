@@ -4,6 +4,7 @@
 //! kernel side searches; why they look like that is in `docs/decisions/0002-unwind-tables.md`.
 
 mod build;
+mod deferred;
 mod entries;
 mod error;
 mod outermost;
@@ -17,6 +18,7 @@ mod writer;
 mod tests;
 
 pub use build::build;
+pub use deferred::Deferred;
 pub use error::UnwindError;
 pub(crate) use rows::Rows;
 pub use table::{Table, Tables};

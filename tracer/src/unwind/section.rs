@@ -27,6 +27,8 @@ pub(super) struct EhSection<'data> {
     /// From its first byte to the section's last; to the segment's last where there are no section headers.
     pub(super) frames: EhFrame<Slice<'data>>,
     pub(super) bases: BaseAddresses,
+    /// Where it starts.
+    pub(super) address: ElfAddr,
     /// Whether the last byte is known: then a terminator does not end it.
     pub(super) sized: bool,
 }
@@ -70,7 +72,7 @@ impl<'data> EhSection<'data> {
         };
         let frames = EhFrame::new(bytes, LittleEndian);
         let bases = bases.set_eh_frame(start.0);
-        Some(Self { index, frames, bases, sized: size.is_some() })
+        Some(Self { index, frames, bases, address: start, sized: size.is_some() })
     }
 }
 
