@@ -5,9 +5,13 @@ use crate::{Space, pod};
 /// Stretches of code that are told apart.
 pub const MAX_SPANS: usize = 1024;
 
+/// Code maps: one in use, and those that programs which are still at work may have begun with. A new one goes where
+/// none has been for longest.
+pub const CODE_MAPS: u32 = 8;
+
 /// All executable mappings of the target at one time, by address.
 ///
-/// There are two of these: one in use, and one that the controller is free to write. [`crate::Control`] says which.
+/// [`crate::Control`] says which of them is in use.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct CodeMap {
@@ -35,14 +39,18 @@ pub struct CodeSpan {
     pub bias: u64,
     /// The address that the table's pcs count from.
     pub origin: u64,
-    /// Index of the table; only where `kind` is `Table`.
+    /// Index of the map of nodes that has the table; only where `kind` is `Table`.
     pub table: u32,
+    /// The table's first node in there, its root.
+    pub root: u32,
     /// Leaves of the table; its escapes follow them.
     pub leaves: u32,
     /// The object's number in this run; [`crate::FrameWord::MAX_MODULES`] and above have none.
     pub module: u32,
     /// A [`SpanKind`].
     pub kind: u32,
+    /// Padding, zero.
+    pub _pad: u32,
 }
 
 /// What is known of a stretch of code.
@@ -59,8 +67,8 @@ pub enum SpanKind {
     Anonymous = 4,
 }
 
-const _: () = assert!(size_of::<CodeSpan>() == 40);
-const _: () = assert!(size_of::<CodeMap>() == 16 + MAX_SPANS * 48);
-const _: () = assert!(MAX_SPANS.is_power_of_two());
+const _: () = assert!(size_of::<CodeSpan>() == 48);
+const _: () = assert!(size_of::<CodeMap>() == 16 + MAX_SPANS * 56);
+const _: () = assert!(MAX_SPANS.is_power_of_two() && CODE_MAPS.is_power_of_two());
 
 pod!(CodeMap, CodeSpan);

@@ -22,7 +22,7 @@ mod thread;
 pub mod unwind;
 mod walk;
 
-pub use code::{CodeMap, CodeSpan, MAX_SPANS, SpanKind};
+pub use code::{CODE_MAPS, CodeMap, CodeSpan, MAX_SPANS, SpanKind};
 pub use epoch::{EpochSlot, KernelState, Row, RowCounts, RowKey, Trigger};
 pub use event::{EventHeader, EventKind, RawStackEvent, StackEvent};
 pub use frame::{FrameAt, FrameWord, StackHash, UnwindStatus};

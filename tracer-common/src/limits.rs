@@ -15,14 +15,14 @@ pub const MEMO_ENTRIES: u32 = 4096;
 /// Code addresses whose rule is remembered. A power of two.
 pub const CACHED_RULES: usize = 4096;
 
-/// Unwind tables, of all objects together.
+/// Maps of unwind tables. Each has those of the objects that were seen together.
 pub const MAX_TABLES: u32 = 1024;
 
 /// Bytes of the stack that go to user space where the kernel side can't unwind it. A multiple of 4096.
 pub const RAW_STACK_BYTES: usize = 16 << 10;
 
 /// Such stacks a second, at most; what is beyond keeps what the kernel side found of it.
-pub const RAW_STACKS_PER_SECOND: u32 = 50;
+pub const RAW_STACKS_PER_SECOND: u32 = 500;
 
 /// Objects with an allocator whose own frees are told apart.
 pub const MAX_ALLOCATORS: u32 = 8;
@@ -44,11 +44,11 @@ pub const DEFAULT_MAX_LIVE: u32 = 1_000_000;
 /// Distinct stacks, unless `--max-stacks` says otherwise. Rows of (stack, epoch) get twice as many.
 pub const DEFAULT_MAX_STACKS: u32 = 65_536;
 
-/// Bytes of the ring buffer that carries new stacks. A power of two.
-pub const RING_BYTES: u32 = 1 << 20;
+/// Bytes of the ring buffer that carries new stacks; room for 250 that go as raw memory. A power of two.
+pub const RING_BYTES: u32 = 1 << 22;
 
 /// Bytes of the ring buffer that changes of mappings may fill: the rest is kept for stacks and marks, so
 /// that a program that maps without end loses none of these.
-pub const MAPPING_BYTES: u32 = RING_BYTES / 2;
+pub const MAPPING_BYTES: u32 = RING_BYTES / 8;
 
 const _: () = assert!(MAX_EPOCHS.is_power_of_two(), "epochs are kept in a masked ring");

@@ -14,9 +14,9 @@ pub const LIVE: &str = "LIVE";
 pub const THREADS: &str = "THREADS";
 /// [`crate::StackId`]s that user space has, per address space.
 pub const KNOWN: &str = "KNOWN";
-/// [`crate::CodeMap`], two.
+/// [`crate::CodeMap`]s.
 pub const CODE: &str = "CODE";
-/// Unwind tables: each an array of [`crate::unwind::Node`]s.
+/// Unwind tables: arrays of [`crate::unwind::Node`]s.
 pub const TABLES: &str = "TABLES";
 /// The programs that a walk goes through where the kernel has no loops, by [`crate::chain`]'s numbers.
 pub const CHAIN: &str = "CHAIN";

@@ -14,7 +14,7 @@ pub struct Control {
     pub trampoline: u64,
     /// 1 while the target is to be stopped whenever the dynamic linker has changed its list of objects.
     pub sync_objects: u32,
-    /// Which of the two code maps is in use.
+    /// Which of the code maps is in use.
     pub code_map: u32,
 }
 

@@ -3,6 +3,8 @@
 //! A table is an array of nodes of 4 KiB, so that a search is three look-ups at most, whatever the table's
 //! size: the root, a leaf, and for the rare rule that 32 bits can't hold, an escape.
 //!
+//! Several tables may lie in one map, one after the other; nodes are numbered from the table's own first.
+//!
 //! | node | holds |
 //! |---|---|
 //! | 0 | the root: for each leaf the pc of its first row; unused ones [`Row::END`] |

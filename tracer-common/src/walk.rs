@@ -58,6 +58,10 @@ pub struct Walk {
     pub then: u32,
     /// The result of a walk that was made ahead; 0 while there is none.
     pub stack: StackId,
+    /// 1 where the stack went to user space as raw memory, under an id that no other has.
+    pub raw: u32,
+    /// Padding, zero.
+    pub _pad: u32,
 }
 
 /// A finished walk. It gives the same result again while the words that it read have not changed:
@@ -117,7 +121,7 @@ impl RuleCacheEntry {
 #[repr(C)]
 pub struct RuleCache(pub [RuleCacheEntry; CACHED_RULES]);
 
-const _: () = assert!(size_of::<Walk>() == 144);
+const _: () = assert!(size_of::<Walk>() == 152);
 const _: () = assert!(size_of::<Memo>() == 56 + 10 * MEMO_SLOTS);
 const _: () = assert!(size_of::<RuleCacheEntry>() == 16);
 const _: () = assert!(CACHED_RULES.is_power_of_two());

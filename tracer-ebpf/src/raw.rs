@@ -1,6 +1,7 @@
 //! Stacks that the tables don't explain: as raw memory, for user space to unwind, which has more time.
 
 use aya_ebpf::{
+    bindings::BPF_RB_AVAIL_DATA,
     cty::c_void,
     helpers::{bpf_ktime_get_ns, generated::bpf_probe_read_user},
     macros::map,
@@ -8,7 +9,7 @@ use aya_ebpf::{
 };
 use tracer_common::{
     EventHeader, EventKind, RawStackEvent, Space, StackHash, StackId, ThreadState, UnwindStatus,
-    limits::{RAW_STACK_BYTES, RAW_STACKS_PER_SECOND},
+    limits::{RAW_STACK_BYTES, RAW_STACKS_PER_SECOND, RING_BYTES},
 };
 
 use crate::{atomic, stack::EVENTS};
@@ -35,11 +36,16 @@ static BUDGET: Array<Budget> = Array::with_max_entries(1, 0);
 #[inline(never)]
 pub fn instead(thread: *mut ThreadState, space: Space, id: StackId) -> StackId {
     // SAFETY: `thread` points to a map value that belongs to this thread alone.
-    let walk = unsafe { &(*thread).walk };
+    let walk = unsafe { &mut (*thread).walk };
+    walk.raw = 0;
     let hopeful = walk.status == UnwindStatus::UnknownCode as u32
         || walk.status == UnwindStatus::TablePending as u32
         || walk.status == UnwindStatus::UnsupportedRule as u32;
     if !hopeful {
+        return id;
+    }
+    // The rest of the ring buffer is for stacks that are known, and marks.
+    if EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) > u64::from(RING_BYTES) / 2 {
         return id;
     }
     let Some(number) = ticket() else { return id };
@@ -73,6 +79,7 @@ pub fn instead(thread: *mut ThreadState, space: Space, id: StackId) -> StackId {
         (*event_at).len = len as u32;
     }
     event.submit(0);
+    walk.raw = 1;
     own
 }
 

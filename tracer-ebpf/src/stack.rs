@@ -61,6 +61,7 @@ pub fn recall(call: &Returned, space: Space, thread: *mut ThreadState) -> Option
         let walk = &mut (*thread).walk;
         (walk.first_ip, walk.first_sp, walk.first_bp) = (ip, sp, bp);
         (*thread).stack.len = 0;
+        (*thread).walk.raw = 0;
     }
     memo::recall(thread, ip, sp, bp, tables::generation(space)?)
 }
@@ -102,6 +103,10 @@ pub fn send(thread: *mut ThreadState, id: StackId, space: Space, source: Source)
     if EVENTS.output::<[u8]>(event, 0).is_err() {
         tally::count(TallyKind::RingFull);
         return false;
+    }
+    // SAFETY: as above.
+    if unsafe { (*thread).walk.raw } != 0 {
+        return true; // it will not come again
     }
     // Where the set of known stacks is full, the stack goes out again in each epoch, which harms nobody.
     let _ = KNOWN.insert(id, 1, 0);

@@ -13,16 +13,15 @@ use aya_ebpf::{
     maps::Array,
 };
 use tracer_common::{
-    CodeMap, CodeSpan, MAX_SPANS, RuleCache, RuleCacheEntry, Space, SpanKind,
+    CODE_MAPS, CodeMap, CodeSpan, MAX_SPANS, RuleCache, RuleCacheEntry, Space, SpanKind,
     limits::{CACHED_RULES, MAX_TABLES},
     unwind::{Escape, LEAF_ROWS, NODE_ESCAPES, Node, ROOT_KEYS, Row, Rule},
 };
 
 use crate::control;
 
-/// Two: the one in use, and the next.
 #[map]
-static CODE: Array<CodeMap> = Array::with_max_entries(2, 0);
+static CODE: Array<CodeMap> = Array::with_max_entries(CODE_MAPS, 0);
 
 /// `BPF_F_INNER_MAP`: inner maps may differ in size.
 const ANY_SIZE: usize = 1 << 12;
@@ -37,7 +36,7 @@ static RULES: Array<RuleCache> = Array::with_max_entries(1, 0);
 /// Which code map is in use, if it is of this address space.
 #[inline(always)]
 pub fn code_number(space: Space) -> Option<u32> {
-    let number = control::code_map() & 1;
+    let number = control::code_map() & (CODE_MAPS - 1);
     let code = numbered_code(number)?;
     // SAFETY: points to an element of the map. While it is in use the controller doesn't write it.
     (unsafe { (*code).space } == space).then_some(number)
@@ -148,7 +147,7 @@ pub fn find_rule(span: &CodeSpan, pc: u64, zero: u64) -> Rule {
         return Rule::NONE;
     }
     let pc = pc.wrapping_sub(span.origin);
-    let Some(root) = node(span.table, 0) else { return Rule::NONE };
+    let Some(root) = node(span, 0) else { return Rule::NONE };
     let keys = root.cast::<u32>();
     let mut leaf = 0;
     let mut width = ROOT_KEYS as u64;
@@ -161,7 +160,7 @@ pub fn find_rule(span: &CodeSpan, pc: u64, zero: u64) -> Rule {
         }
         leaf = hide(leaf, zero);
     }
-    let Some(rows) = node(span.table, leaf as u32 + 1) else { return Rule::NONE };
+    let Some(rows) = node(span, leaf as u32 + 1) else { return Rule::NONE };
     let rows = rows.cast::<Row>();
     let mut row = 0;
     let mut width = LEAF_ROWS as u64;
@@ -183,7 +182,7 @@ pub fn find_rule(span: &CodeSpan, pc: u64, zero: u64) -> Rule {
 #[inline(always)]
 pub fn escape(span: &CodeSpan, number: u32) -> Option<Escape> {
     const MASK: u64 = NODE_ESCAPES as u64 - 1;
-    let escapes = node(span.table, 1 + span.leaves + number / NODE_ESCAPES as u32)?;
+    let escapes = node(span, 1 + span.leaves + number / NODE_ESCAPES as u32)?;
     let mut index = u64::from(number);
     // SAFETY: changes nothing but the operand; then, the index is masked.
     unsafe {
@@ -193,8 +192,8 @@ pub fn escape(span: &CodeSpan, number: u32) -> Option<Escape> {
 }
 
 #[inline(always)]
-fn node(table: u32, number: u32) -> Option<*const Node> {
-    TABLES.get_value(table, &number).map(core::ptr::from_ref)
+fn node(span: &CodeSpan, number: u32) -> Option<*const Node> {
+    TABLES.get_value(span.table, &span.root.wrapping_add(number)).map(core::ptr::from_ref)
 }
 
 #[inline(always)]

@@ -68,9 +68,9 @@ pub enum BpfError {
         /// How many there are.
         most: u32,
     },
-    /// Waiting for the events could not be set up.
-    #[error("can't wait for the kernel's events")]
-    Wait(#[source] io::Error),
+    /// There is no room for another handle to a map.
+    #[error("no file descriptor is left for the unwind tables; raise the limit: `ulimit -n`")]
+    Descriptor(#[source] io::Error),
 }
 
 impl BpfError {

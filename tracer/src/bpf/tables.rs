@@ -92,7 +92,7 @@ impl TableStore {
     }
 
     fn clone_map(&self) -> Result<MapData, BpfError> {
-        let fd = self.map.fd().as_fd().try_clone_to_owned().map_err(BpfError::Wait)?;
+        let fd = self.map.fd().as_fd().try_clone_to_owned().map_err(BpfError::Descriptor)?;
         MapData::from_fd(fd).map_err(BpfError::map(names::TABLES))
     }
 }

@@ -181,3 +181,17 @@ fn expand(
     }
     frames
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::ElfAddr;
+
+    #[test]
+    fn a_return_address_belongs_to_the_call_before_it() {
+        let (module, at) = (ModuleId(0), ElfAddr(0x10));
+        assert_eq!(instruction(Location::InModule(module, at)), 0xf);
+        assert_eq!(instruction(Location::Interrupted(module, at)), 0x10, "a signal came in there");
+        assert_eq!(address(Location::InModule(module, at)), 0x10);
+    }
+}

@@ -23,6 +23,9 @@ const MAX_ENTRY: u64 = 64;
 /// of a library, linkers set the entry point to whatever comes first.
 const ENTRY_STARTS: [&[u8]; 4] =
     [b"\x31\xed", b"\x48\x31\xed", b"\xf3\x0f\x1e\xfa\x31\xed", b"\xf3\x0f\x1e\xfa\x48\x31\xed"];
+/// How glibc's dynamic linker starts: with the stack pointer as an argument to a call. No function that was called
+/// begins so: the stack is not aligned for a call there. `_dl_start_user` follows, which runs constructors.
+const LINKER_STARTS: &[u8] = b"\x48\x89\xe7\xe8";
 /// musl's `__clone`, in the new thread: call *%r9; mov %eax,%edi; xor %eax,%eax; mov $60,%al (exit); syscall.
 const MUSL_CLONE: &[u8] = b"\x41\xff\xd1\x89\xc7\x31\xc0\xb0\x3c\x0f\x05";
 
@@ -71,6 +74,9 @@ fn entry_point(elf: &Elf<'_>, gap: &Range<u64>, code: &[u8]) -> Option<Range<u64
     let start = elf.header.e_entry(ENDIAN);
     let at = usize::try_from(start.checked_sub(gap.start)?).ok()?;
     let code = code.get(at..)?;
+    if code.starts_with(LINKER_STARTS) {
+        return Some(start..start + MAX_ENTRY.min(code.len() as u64));
+    }
     if !ENTRY_STARTS.iter().any(|it| code.starts_with(it)) {
         return None;
     }
