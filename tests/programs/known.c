@@ -112,8 +112,8 @@ static void add(struct text *text, const char *format, ...) {
 }
 
 static const char *path_of(const struct object *object) {
-    // The program itself has no name, or, with musl, perhaps a relative one.
-    if (object->name && object->name[0] == '/') return object->name;
+    // The program itself has no name, or, with musl, perhaps a relative one or none that means the same elsewhere.
+    if (object->name && object->name[0] == '/' && strncmp(object->name, "/proc/", 6) != 0) return object->name;
     if (program[0] == 0) {
         ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
         if (length < 0) abort();

@@ -36,7 +36,7 @@ APART static void stay(const char *path) {
     }
 }
 
-// Two libraries by turns, mostly at the same address.
+// Two libraries by turns, mostly at the same address. Now and then one stays for a while.
 APART static void reuse(const char *first, const char *second, int rounds) {
     allocate_fn *allocate, *before = NULL;
     int reused = 0;
@@ -44,7 +44,10 @@ APART static void reuse(const char *first, const char *second, int rounds) {
         void *library = load(i % 2 ? second : first, &allocate);
         reused += allocate == before;
         before = allocate;
-        for (int j = 0; j < 5; j++) allocate();
+        for (int j = 0; j < 5; j++) {
+            allocate();
+            if (i % 8 >= 6) usleep(PAUSE_MICROSECONDS);
+        }
         dlclose(library);
     }
     printf("reused=%d\n", reused);

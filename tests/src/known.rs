@@ -216,14 +216,17 @@ impl Size {
         if told != all {
             let _ = writeln!(compared.wrong, "{}: {told} blocks, but {all} seen", self.name);
         }
-        // A stack that is cut short may look like several.
         let complete = compared.blocks.get("complete") == Some(&told);
-        if complete && self.blocks.is_none() && compared.wrong.is_empty() {
-            for (stack, seen) in self.stacks.iter().zip(seen) {
-                if stack.2 != seen {
-                    let wrong = &mut compared.wrong;
-                    let _ = writeln!(wrong, "{}: {} blocks, but {seen} seen", self.name, stack.2);
-                }
+        for (stack, seen) in self.stacks.iter().zip(seen) {
+            // Others may be among those that are cut short, but no stack has more than it has.
+            if self.blocks.is_none() && (seen > stack.2 || complete && seen < stack.2) {
+                let wrong = &mut compared.wrong;
+                let first = &stack.0[0];
+                let _ = writeln!(
+                    wrong,
+                    "{}: {} blocks from {first:x?}, but {seen} seen",
+                    self.name, stack.2
+                );
             }
         }
         compared

@@ -229,7 +229,8 @@ fn postgres() -> Result<()> {
     psql.arg("--host").arg(folder.path());
     psql.args(["--username", "postgres", "--dbname", "postgres", "-X", "-A", "-t", "-q"]);
     let mut client = Target::start(&mut psql)?;
-    client.send("SELECT 'pid=' || pg_backend_pid();\n")?;
+    // Loads the language: how soon an object that comes later is known is not the question here.
+    client.send("DO $$ BEGIN END $$;\nSELECT 'pid=' || pg_backend_pid();\n")?;
     let line = client.expect("pid=")?;
     let pid = line.trim_start_matches("pid=").parse()?;
     let memtrace = attach(pid)?;

@@ -73,8 +73,8 @@ fn c_under_exec() -> Result<()> {
     if cannot_trace(&["cc"]) {
         return Ok(());
     }
-    let library = c_library(0)?;
-    let compared = under_exec(&c_program()?, &[library.path()])?;
+    let program = linked(&["-O2", "-fPIE", "-pie", "-rdynamic", "-DSHARED_C_LIBRARY"])?;
+    let compared = under_exec(&program)?;
     check(&compared, |name| Some(of_c(name)))
 }
 
@@ -85,7 +85,7 @@ fn static_c() -> Result<()> {
     }
     for flags in [&["-static"][..], &["-static-pie", "-fPIE"]] {
         let program = linked(&[&["-O2"], flags].concat())?;
-        let compared = under_exec(&program, &[])?;
+        let compared = under_exec(&program)?;
         check(&compared, |name| Some(of_c(name)))?;
     }
     Ok(())
@@ -99,7 +99,7 @@ fn musl() -> Result<()> {
     }
     for flags in [&[][..], &["-static"]] {
         let program = linked(&[&MUSL[..], &["-O2"], flags].concat())?;
-        let compared = under_exec(&program, &[])?;
+        let compared = under_exec(&program)?;
         check(&compared, |name| match of_c(name) {
             TRUNCATED => Some(TRUNCATED),
             // Also complete, where that is right; the comparison sees to it.
@@ -239,7 +239,7 @@ fn attached(program: &Program, arguments: &[&Path], more: &str) -> Result<Vec<Co
 }
 
 /// Runs a program under memtrace.
-fn under_exec(program: &Program, arguments: &[&Path]) -> Result<Vec<Compared>> {
+fn under_exec(program: &Program) -> Result<Vec<Compared>> {
     let folder = tempfile::tempdir()?;
     let (report, file) = (folder.path().join("report.json"), folder.path().join("known"));
     Memtrace::new(["exec", "--format", "json", "-o"])
@@ -247,7 +247,6 @@ fn under_exec(program: &Program, arguments: &[&Path]) -> Result<Vec<Compared>> {
         .env(KNOWN_FILE, &file.to_string_lossy())
         .arg("--")
         .arg(program.path())
-        .words(arguments)
         .run()?
         .expect_code(0);
     compare(&Document::read(&report)?, &file)
