@@ -1,6 +1,6 @@
 /*
- * Leaks and clean habits, each allocating at one line, all in the same iterations. A comment on the line says what it
- * is: `leak NAME`, or `clean NAME: VERDICT`, or any of several VERDICTS with `|` between them.
+ * Leaks and clean habits, each allocating at one line, all in the same iterations. A comment on the
+ * line says what it is: `leak NAME`, or `clean NAME: VERDICT`, or any of several with `|` between.
  *
  * verdicts ITERATIONS SEED [NAME...]: plays all, or only those that are named.
  */
@@ -446,9 +446,10 @@ static void spikes(int now)
 static void buffer_of_any_size(int now)
 {
     static char *buffer;
+    size_t size = 1 + (size_t)below(3000);
 
     (void)now;
-    buffer = must(realloc(buffer, 1 + (size_t)below(3000))); /* clean buffer_of_any_size: stable|plateau|undecided */
+    buffer = must(realloc(buffer, size)); /* clean buffer_of_any_size: stable|plateau|undecided */
 }
 
 static void *of_a_passing_thread(void *unused)
@@ -561,8 +562,11 @@ static void cache_of_varied_sizes(int now)
     static struct ring ring;
 
     (void)now;
-    for (int i = 0; i < 300; i++)
-        put(&ring, 1000, malloc(50 + (size_t)below(100))); /* clean cache_of_varied_sizes: plateau|undecided */
+    for (int i = 0; i < 300; i++) {
+        size_t size = 50 + (size_t)below(100);
+
+        put(&ring, 1000, malloc(size)); /* clean cache_of_varied_sizes: plateau|undecided */
+    }
 }
 
 static void random_eviction(int now)
@@ -650,8 +654,9 @@ static void bounded_by_bytes(int now)
     (void)now;
     for (int i = 0; i < 60; i++) {
         int size = 20 + below(200), at = next++ % 400;
+        void *block = malloc((size_t)size); /* clean bounded_by_bytes: plateau|undecided */
 
-        entries[at].block = must(malloc((size_t)size)); /* clean bounded_by_bytes: plateau|undecided */
+        entries[at].block = must(block);
         entries[at].size = size;
         for (total += size; total > 20000; first++) {
             free(entries[first % 400].block);

@@ -4,7 +4,7 @@
 //! level goes up and down by 2 MiB. What counts is how a series behaves compared with itself.
 
 /// Standard deviations by which rising pairs of marks must outnumber falling ones.
-const SIGNIFICANT: i128 = 2;
+const SIGNIFICANT: i64 = 2;
 
 /// The pace in the last third that still is growth, as a part of the pace before.
 const STILL_GROWING: f64 = 0.25;
@@ -12,7 +12,7 @@ const STILL_GROWING: f64 = 0.25;
 /// A new high is a climb if it is at least this part of the whole range above the last climb.
 const CLIMB: f64 = 0.1;
 
-/// A rise that is a smaller part of the highest level than this is noise, unless it is as good as without falls.
+/// A rise that is a smaller part of the highest level than this is noise, where falls make up a quarter of the rises.
 const NOISE_FLOOR: f64 = 0.05;
 
 /// What the last third may add to a rise that has settled, as a part of it.
@@ -37,7 +37,7 @@ impl Levels {
     /// iteration fills what is empty in the beginning, and is none of them.
     pub(super) fn drown(&self) -> bool {
         let (gains, losses) = movements(self.0.get(1..).unwrap_or_default());
-        losses * 10.0 > gains && gains - losses < NOISE_FLOOR * highest(&self.0)
+        losses * 4.0 > gains && gains - losses < NOISE_FLOOR * highest(&self.0)
     }
 
     /// Whether they keep climbing: more in order than chance would have it, at a pace that has not died down, and
@@ -88,13 +88,13 @@ impl Levels {
 
     /// Kendall's test for a trend: it asks only which of two marks is higher, so no single one can tip it.
     fn in_order(&self) -> bool {
-        let mut score = 0_i128;
+        let mut score = 0;
         for (at, level) in self.0.iter().enumerate() {
             for later in &self.0[at + 1..] {
-                score += i128::from(later > level) - i128::from(later < level);
+                score += i64::from(later > level) - i64::from(later < level);
             }
         }
-        let count = self.0.len() as i128;
+        let count = self.0.len() as i64;
         let variance_by_18 = count * (count - 1) * (2 * count + 5);
         score > 0 && score * score * 18 >= SIGNIFICANT * SIGNIFICANT * variance_by_18
     }

@@ -71,9 +71,9 @@ impl Shape {
     pub(super) fn verdict(&self) -> Verdict {
         if self.iterations < FEWEST_ITERATIONS {
             Verdict::Undecided
-        } else if self.grows() && self.turns_over() {
-            Verdict::Undecided
-        } else if self.grows() || self.hides_a_leak() {
+        } else if self.grows() {
+            if self.turns_over() { Verdict::Undecided } else { Verdict::Growing }
+        } else if self.hides_a_leak() {
             Verdict::Growing
         } else if self.is_level() || self.levels.came_back() {
             Verdict::Stable

@@ -59,6 +59,10 @@ fn shapes_have_their_verdicts() {
     ] {
         assert_eq!(of(nets, 0).verdict, verdict, "{nets:?}");
     }
+    let odd = [16, 16, 16, 16, -48, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16];
+    assert_eq!(of(&odd, 100_000).verdict, Growing, "a slow leak with one odd iteration");
+    let noise = [300, -200, 400, -250, 200, 100, -150, 300, -100, 200, -100, 250];
+    assert_eq!(of(&noise, 100_000).verdict, Stable, "a rise below the noise floor");
     assert_eq!(of(&[10, -30, 0, 0], 100_000).verdict, Stable, "noise on a high level");
     assert_eq!(of(&[1, 1, 1, 1], 100_000_000).verdict, Growing, "a slow leak on a high level");
 }
