@@ -291,17 +291,17 @@ static void under_20_in_use(int now)
     under_noise(20, 10, &stay, &use, get_under_20);
 }
 
-static void *get_under_80(void)
+static void *get_under_150(void)
 {
-    return must(malloc(100)); /* leak under_80_in_use */
+    return must(malloc(100)); /* leak under_150_in_use */
 }
 
-static void under_80_in_use(int now)
+static void under_150_in_use(int now)
 {
     static struct block *stay, *use;
 
     (void)now;
-    under_noise(80, 10, &stay, &use, get_under_80);
+    under_noise(150, 10, &stay, &use, get_under_150);
 }
 
 static void beside_a_pool(int now)
@@ -696,7 +696,7 @@ static const struct scenario {
     SCENARIO(one_in_three_with_churn), SCENARIO(every_other), SCENARIO(some_are_skipped),
     SCENARIO(late), SCENARIO(ever_faster), SCENARIO(slowing_but_not_stopping),
     SCENARIO(error_path), SCENARIO(random_amounts), SCENARIO(under_20_in_use),
-    SCENARIO(under_80_in_use), SCENARIO(beside_a_pool), SCENARIO(beside_a_cache),
+    SCENARIO(under_150_in_use), SCENARIO(beside_a_pool), SCENARIO(beside_a_cache),
     SCENARIO(beside_a_burst), SCENARIO(some_given_back_once), SCENARIO(under_a_saw),
     SCENARIO(threads),
     SCENARIO(churn), SCENARIO(arena_per_iteration), SCENARIO(saw_of_4),
