@@ -3,6 +3,9 @@
 //! No figure here is absolute: a leak of 16 bytes in each iteration is one, and 1 MiB more or less is noise where the
 //! level goes up and down by 2 MiB. What counts is how a series behaves compared with itself.
 
+/// Fewer steps up than this are no habit.
+const FEWEST_STEPS: usize = 3;
+
 /// Standard deviations by which rising pairs of marks must outnumber falling ones.
 const SIGNIFICANT: i64 = 2;
 
@@ -50,6 +53,12 @@ impl Levels {
     /// The same, setting the one iteration aside that added most: initialization, or a burst, towers above a leak.
     pub(super) fn keep_climbing_but_for_one(&self) -> bool {
         self.without_largest_gain().keep_climbing()
+    }
+
+    /// Whether they rose often enough to call it a habit.
+    pub(super) fn rise_repeatedly(&self) -> bool {
+        let rises = self.0.windows(2).filter(|pair| pair[0] < pair[1]);
+        rises.count() >= FEWEST_STEPS
     }
 
     /// Whether they rose and then stayed: hardly a new high in the last third, and the last climb longer ago than

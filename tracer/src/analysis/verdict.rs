@@ -91,6 +91,7 @@ impl Shape {
     /// Whether the level keeps climbing by itself.
     fn grows(&self) -> bool {
         self.net > 0
+            && self.levels.rise_repeatedly()
             && !self.levels.drown()
             && (self.levels.keep_climbing() || self.levels.keep_climbing_but_for_one())
     }

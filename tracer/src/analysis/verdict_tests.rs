@@ -87,6 +87,29 @@ fn the_slope_is_exact_and_robust() {
 }
 
 #[test]
+fn growth_in_one_iteration_is_a_burst_wherever_it_is() {
+    for count in 3..60 {
+        for at in 0..count {
+            let mut nets = vec![0; count];
+            nets[at] = 5_000;
+            assert_eq!(of(&nets, 0).verdict, Verdict::Burst, "{at} of {count}");
+        }
+    }
+}
+
+#[test]
+fn growth_in_two_iterations_is_not_a_leak_yet() {
+    for count in 3..60 {
+        for (one, other) in (0..count).flat_map(|one| (0..one).map(move |other| (one, other))) {
+            let mut nets = vec![0; count];
+            (nets[one], nets[other]) = (5_000, 5_000);
+            let verdict = of(&nets, 0).verdict;
+            assert_ne!(verdict, Verdict::Growing, "{one} and {other} of {count}");
+        }
+    }
+}
+
+#[test]
 fn merged_iterations_count_as_many_as_they_are() {
     let mut merged = iterations(1, 5);
     for (at, iteration) in merged.iter_mut().enumerate() {
