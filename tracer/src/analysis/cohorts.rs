@@ -69,7 +69,7 @@ impl Survival {
         at.checked_sub(1).and_then(|at| self.old.get_mut(at))
     }
 
-    /// Whether what lives is young: at most a quarter of the old iterations that allocated have survivors, or what
+    /// Whether what lives is young: of the old iterations that allocated at most one, or a fifth, has survivors, or what
     /// has survived of the middle third is less than half of the `rise` of the level in it, or the older of the old
     /// have kept less than a third as much of what they allocated as the younger.
     pub(super) fn lets_go(&self, rise: f64) -> bool {
@@ -77,7 +77,8 @@ impl Survival {
         let kept = self.old.iter().filter(|fate| fate.blocks > 0).count();
         let (older, younger) = self.halves();
         allocating > 0
-            && (kept * 4 <= allocating
+            && ((kept <= 1 && kept < allocating)
+                || kept * 5 <= allocating
                 || self.middle() as f64 * 2.0 < rise
                 || older.iter().any(|fate| fate.allocated > 0)
                     && rate(sum(older)) * 3.0 < rate(sum(younger)))
