@@ -174,6 +174,17 @@ impl<'a> Stack<'a> {
         self.number("growth_bytes")
     }
 
+    /// How much it grew in an iteration.
+    ///
+    /// # Panics
+    ///
+    /// Where it doesn't say.
+    #[track_caller]
+    pub fn bytes_per_iteration(&self) -> f64 {
+        let slope = self.0["bytes_per_iteration"].as_f64();
+        slope.unwrap_or_else(|| panic!("no bytes_per_iteration in {:#}", self.0))
+    }
+
     /// Its verdict.
     ///
     /// # Panics

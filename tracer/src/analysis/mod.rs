@@ -4,8 +4,10 @@
 //! Called by `report` with the ledger and the symbolized stacks. Pure.
 
 mod allocator;
+mod cohorts;
 mod cpp_name;
 mod group;
+mod levels;
 mod module_kind;
 mod place;
 mod responsible;
@@ -20,11 +22,16 @@ mod responsible_tests;
 #[cfg(test)]
 pub(crate) mod samples;
 #[cfg(test)]
+mod trend_samples;
+#[cfg(test)]
+mod verdict_heap_tests;
+#[cfg(test)]
 mod verdict_tests;
 
+pub use cohorts::Cohort;
 pub use group::{FileRow, LineRow, by_file, by_line};
 pub use place::{Place, UNKNOWN_STACK};
 pub use responsible::responsible;
 pub use stack::{NamedStack, NamedStacks};
-pub use trend::{Trend, trend};
+pub use trend::{History, Step, Trend, trend};
 pub use verdict::{FEWEST_ITERATIONS, Verdict};

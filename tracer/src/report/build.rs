@@ -8,7 +8,7 @@ use super::{
     stack_entry::PerIteration,
 };
 use crate::{
-    analysis::{Place, Trend, responsible, trend},
+    analysis::{Cohort, History, Place, Step, Trend, responsible, trend},
     ledger::{Iteration, Ledger, StackView, Totals},
 };
 
@@ -62,17 +62,28 @@ impl<'a> Measured<'a> {
         Self { first, iterations: &all[first..first + count] }
     }
 
-    fn trend(&self, stack: &StackView<'_>) -> Trend {
-        let nets: Vec<_> = stack
+    fn trend(&self, stack: &StackView<'_>, survivors: &[Survivor]) -> Trend {
+        let steps: Vec<_> = stack
             .series()
             .points()
             .iter()
             .filter_map(|point| {
                 let at = (point.entry as usize).checked_sub(self.first)?;
-                (at < self.iterations.len()).then_some((at, point.net.bytes))
+                let step = Step { at, net: point.net, alloc_blocks: point.alloc_blocks };
+                (at < self.iterations.len()).then_some(step)
             })
             .collect();
-        trend(self.iterations, &nets, stack.baseline().bytes)
+        let cohorts: Vec<_> = survivors
+            .iter()
+            .map(|&Survivor { born, blocks, bytes }| Cohort { born, blocks, bytes })
+            .collect();
+        trend(&History {
+            iterations: self.iterations,
+            steps: &steps,
+            baseline: stack.baseline(),
+            live: stack.live(),
+            cohorts: &cohorts,
+        })
     }
 }
 
@@ -85,7 +96,8 @@ fn stack_entry<'a>(
     let named = inputs.stacks.get(&key);
     let frames = named.map_or(&[][..], |named| &named.frames);
     let (live, growth, counts) = (stack.live(), stack.growth(), stack.counts());
-    let trend = measured.trend(&stack);
+    let survivors = survivors(inputs, &stack);
+    let trend = measured.trend(&stack, &survivors);
     StackEntry {
         id: format!("{:#018x}", key.stack.0),
         space: key.space.0,
@@ -103,7 +115,7 @@ fn stack_entry<'a>(
             entries: inputs.ledger.iterations().len(),
             series: stack.series(),
         },
-        survivors: survivors(inputs, &stack),
+        survivors,
         frames,
         key,
         place: Place::of_stack(key, named),
