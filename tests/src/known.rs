@@ -202,13 +202,13 @@ impl Size {
             let status = stack.unwind();
             *compared.blocks.entry(status.to_owned()).or_default() += blocks;
             let frames = stack.frames();
-            let found = self
-                .stacks
-                .iter()
-                .position(|(places, extent, _)| agrees(places, *extent, &frames, status));
-            match found {
-                Some(index) => seen[index] += blocks,
-                None => self.show(&mut compared.wrong, &frames, status),
+            let found = self.stacks.iter().enumerate().filter(|(_, (places, extent, _))| {
+                agrees(places, *extent, &frames, status)
+            });
+            match found.map(|(index, _)| index).collect::<Vec<_>>().as_slice() {
+                [] => self.show(&mut compared.wrong, &frames, status),
+                [only] => seen[*only] += blocks,
+                _ => {} // cut so short that it may be any of these
             }
         }
         let told: i64 = self.stacks.iter().map(|stack| stack.2).sum();
@@ -218,7 +218,7 @@ impl Size {
         }
         let complete = compared.blocks.get("complete") == Some(&told);
         for (stack, seen) in self.stacks.iter().zip(seen) {
-            // Others may be among those that are cut short, but no stack has more than it has.
+            // Some may be among those that are cut short, but no stack has more than it has.
             if self.blocks.is_none() && (seen > stack.2 || complete && seen < stack.2) {
                 let wrong = &mut compared.wrong;
                 let first = &stack.0[0];

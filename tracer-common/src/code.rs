@@ -49,8 +49,8 @@ pub struct CodeSpan {
     pub module: u32,
     /// A [`SpanKind`].
     pub kind: u32,
-    /// Padding, zero.
-    pub _pad: u32,
+    /// 1 where it is mapped as long as the image lasts: the dynamic linker unloads only what was loaded by `dlopen`.
+    pub stays: u32,
 }
 
 /// What is known of a stretch of code.

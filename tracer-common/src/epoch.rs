@@ -100,12 +100,18 @@ pub struct KernelState {
     pub mark_calls: u64,
     /// Marks that found no free slot and did not start an epoch.
     pub marks_merged: u64,
+    /// How often the dynamic linker may have unmapped objects.
+    pub removals: u64,
+    /// What the dynamic linker was last seen to be at.
+    pub linking: u32,
+    /// Padding, zero.
+    pub _pad: u32,
 }
 
 const _: () = assert!(size_of::<RowKey>() == 16);
 const _: () = assert!(size_of::<RowCounts>() == 32);
 const _: () = assert!(size_of::<Row>() == 40);
 const _: () = assert!(size_of::<EpochSlot>() == 56);
-const _: () = assert!(size_of::<KernelState>() == 32);
+const _: () = assert!(size_of::<KernelState>() == 48);
 
 pod!(RowKey, RowCounts, Row, EpochSlot, KernelState);

@@ -92,6 +92,8 @@ pub struct RawStackEvent {
     pub sp: u64,
     /// The caller's `rbp`.
     pub bp: u64,
+    /// [`crate::KernelState::removals`], before: what objects were mapped then is known only while this stays.
+    pub removals: u64,
     /// How many of `bytes` are set, a multiple of 8.
     pub len: u32,
     /// Padding, zero.
@@ -102,7 +104,7 @@ pub struct RawStackEvent {
 
 impl RawStackEvent {
     /// Bytes before the memory.
-    pub const HEAD: usize = 48;
+    pub const HEAD: usize = 56;
 }
 
 const _: () = assert!(size_of::<RawStackEvent>() == RawStackEvent::HEAD + RAW_STACK_BYTES);

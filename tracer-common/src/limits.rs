@@ -44,11 +44,14 @@ pub const DEFAULT_MAX_LIVE: u32 = 1_000_000;
 /// Distinct stacks, unless `--max-stacks` says otherwise. Rows of (stack, epoch) get twice as many.
 pub const DEFAULT_MAX_STACKS: u32 = 65_536;
 
-/// Bytes of the ring buffer that carries new stacks; room for 250 that go as raw memory. A power of two.
-pub const RING_BYTES: u32 = 1 << 22;
+/// Bytes of the ring buffer that carries new stacks. A power of two.
+pub const RING_BYTES: u32 = 1 << 20;
+
+/// Bytes of the ring buffer for stacks that go as raw memory: room for 127 of them. A power of two.
+pub const RAW_RING_BYTES: u32 = 1 << 21;
 
 /// Bytes of the ring buffer that changes of mappings may fill: the rest is kept for stacks and marks, so
 /// that a program that maps without end loses none of these.
-pub const MAPPING_BYTES: u32 = RING_BYTES / 8;
+pub const MAPPING_BYTES: u32 = RING_BYTES / 2;
 
 const _: () = assert!(MAX_EPOCHS.is_power_of_two(), "epochs are kept in a masked ring");

@@ -30,6 +30,8 @@ pub const ALLOCATORS: &str = "ALLOCATORS";
 pub const TALLY: &str = "TALLY";
 /// Events.
 pub const EVENTS: &str = "EVENTS";
+/// Stacks as raw memory.
+pub const RAW_STACKS: &str = "RAW_STACKS";
 
 /// The target's thread group, as the namespace below numbers it.
 pub const TARGET_TGID: &str = "TARGET_TGID";

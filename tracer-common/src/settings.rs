@@ -16,6 +16,11 @@ pub struct Control {
     pub sync_objects: u32,
     /// Which of the code maps is in use.
     pub code_map: u32,
+    /// [`crate::KernelState::removals`] when the target's mappings were read last. While it differs, what the code
+    /// map has may be gone, and other code be in its place.
+    pub removals: u64,
+    /// Where the target's dynamic linker says what it is at (`_r_debug.r_state`); 0 while not known.
+    pub linking: u64,
 }
 
 /// Where an allocator's own code lies in the target.
@@ -28,6 +33,6 @@ pub struct CodeRange {
     pub end: u64,
 }
 
-const _: () = assert!(size_of::<Control>() == 24);
+const _: () = assert!(size_of::<Control>() == 40);
 
 pod!(Control, CodeRange);

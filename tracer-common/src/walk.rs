@@ -30,6 +30,8 @@ pub struct Walk {
     pub end: u64,
     /// The stack's id so far: a [`crate::StackHash`].
     pub hash: u64,
+    /// How often objects were unloaded before the walk.
+    pub removals: u64,
     /// Flags of the next frame's word.
     pub flags: u64,
     /// Frames found so far.
@@ -60,8 +62,8 @@ pub struct Walk {
     pub stack: StackId,
     /// 1 where the stack went to user space as raw memory, under an id that no other has.
     pub raw: u32,
-    /// Padding, zero.
-    pub _pad: u32,
+    /// 1 where objects may have been unloaded since the mappings were read.
+    pub outdated: u32,
 }
 
 /// A finished walk. It gives the same result again while the words that it read have not changed:
@@ -121,7 +123,7 @@ impl RuleCacheEntry {
 #[repr(C)]
 pub struct RuleCache(pub [RuleCacheEntry; CACHED_RULES]);
 
-const _: () = assert!(size_of::<Walk>() == 152);
+const _: () = assert!(size_of::<Walk>() == 160);
 const _: () = assert!(size_of::<Memo>() == 56 + 10 * MEMO_SLOTS);
 const _: () = assert!(size_of::<RuleCacheEntry>() == 16);
 const _: () = assert!(CACHED_RULES.is_power_of_two());

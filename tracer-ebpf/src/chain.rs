@@ -46,7 +46,7 @@ pub fn begin<C: EbpfContext>(ctx: &C, call: &Returned, then: Then) {
     let walk = unsafe { &mut (*thread).walk };
     walk.then = then as u32;
     // Without its frames a stack is of use only where user space has them.
-    if let Some(id) = stack::recall(call, now.space, thread).filter(|&id| stack::is_known(id)) {
+    if let Some(id) = stack::recall(call, now, thread).filter(|&id| stack::is_known(id)) {
         walk.stack = id;
     } else if walk::begin(thread, now.space) {
         go_to(ctx, chain::WALK_ON);

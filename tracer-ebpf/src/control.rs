@@ -19,6 +19,17 @@ static MARK_EVERY: Global<u64> = Global::new(1);
 #[unsafe(no_mangle)]
 static KERNEL_STACKS: Global<u32> = Global::new(0);
 
+/// One field of what the controller says, which may write it meanwhile: each is one word. 0 without it.
+macro_rules! read {
+    ($field:ident) => {
+        match CONTROL.get_ptr(0) {
+            // SAFETY: element 0 exists for as long as the program runs.
+            Some(control) => unsafe { (&raw const (*control).$field).read_volatile() },
+            None => 0,
+        }
+    };
+}
+
 #[map]
 static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
 
@@ -43,32 +54,43 @@ pub fn is_allocator_code(address: u64) -> bool {
 /// Whether events are recorded now.
 #[inline(always)]
 pub fn active() -> bool {
-    read().active != 0
+    read!(active) != 0
 }
 
 /// Whether to stop the target when its list of loaded objects has changed.
 #[inline(always)]
 pub fn sync_objects() -> bool {
-    let control = read();
-    control.active != 0 && control.sync_objects != 0
+    active() && read!(sync_objects) != 0
 }
 
 /// Epochs before this one are drained.
 #[inline(always)]
 pub fn drained() -> u32 {
-    read().drained
+    read!(drained)
 }
 
 /// Where return-probed functions return to; 0 while not known.
 #[inline(always)]
 pub fn trampoline() -> u64 {
-    read().trampoline
+    read!(trampoline)
 }
 
 /// Which code map is in use.
 #[inline(always)]
 pub fn code_map() -> u32 {
-    read().code_map
+    read!(code_map)
+}
+
+/// The count of removals that the code map in use takes into account.
+#[inline(always)]
+pub fn known_removals() -> u64 {
+    read!(removals)
+}
+
+/// Where the target's dynamic linker says what it is at; 0 while not known.
+#[inline(always)]
+pub fn linking() -> u64 {
+    read!(linking)
 }
 
 /// The target's thread group, as its pid namespace numbers it.
@@ -99,13 +121,4 @@ pub fn mark_every() -> u64 {
 #[inline(always)]
 pub fn kernel_stacks() -> bool {
     KERNEL_STACKS.load() != 0
-}
-
-#[inline(always)]
-fn read() -> Control {
-    match CONTROL.get_ptr(0) {
-        // SAFETY: element 0 exists; the controller may write meanwhile, but each field is one word.
-        Some(control) => unsafe { control.read_volatile() },
-        None => Control { active: 0, drained: 0, trampoline: 0, sync_objects: 0, code_map: 0 },
-    }
 }

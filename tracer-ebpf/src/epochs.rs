@@ -47,6 +47,32 @@ impl Now {
         }
     }
 
+    /// How often objects may have been unmapped so far.
+    #[inline(always)]
+    pub fn removals(self) -> u64 {
+        // SAFETY: as above.
+        unsafe { (&raw const (*self.state).removals).read_volatile() }
+    }
+
+    /// What the dynamic linker is at now; gives what it was at before.
+    #[inline(always)]
+    pub fn set_linking(self, linking: u32) -> u32 {
+        // SAFETY: as above. The dynamic linker does one thing at a time, under its lock.
+        unsafe {
+            let at = &raw mut (*self.state).linking;
+            let before = at.read_volatile();
+            at.write_volatile(linking);
+            before
+        }
+    }
+
+    /// Objects are about to be unmapped, or have been.
+    #[inline(always)]
+    pub fn removed(self) {
+        // SAFETY: as above.
+        atomic::add(unsafe { &raw mut (*self.state).removals }, 1);
+    }
+
     /// The row for events that could not be given one of their own.
     #[inline(always)]
     pub fn unknown_row(self) -> Option<*mut RowCounts> {

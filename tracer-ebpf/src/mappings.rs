@@ -202,7 +202,7 @@ fn attribute(
         // SAFETY: as above.
         unsafe { (*thread).map.owes_stack = 1 };
     } else if grows {
-        change.stack = stack::capture(call, now.space, thread, source);
+        change.stack = stack::capture(call, now, thread, source);
         // One that finds no room is sent again with its next event.
         stack::send(thread, change.stack, now.space, source);
     }

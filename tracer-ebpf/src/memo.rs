@@ -138,7 +138,7 @@ pub fn publish(thread: *const ThreadState, stack: StackId) {
         || walk.status == UnwindStatus::FramePointers as u32
         || walk.status == UnwindStatus::NoRule as u32
         || walk.status == UnwindStatus::Depth as u32;
-    let fits = lasting && walk.slots <= MEMO_SLOTS as u32;
+    let fits = lasting && walk.outdated == 0 && walk.slots <= MEMO_SLOTS as u32;
     // SAFETY: points to an element of the map, which this walk claimed.
     unsafe {
         (*memo).ip = walk.first_ip;

@@ -2,11 +2,15 @@
 
 use aya_ebpf::{
     bindings::bpf_pidns_info,
-    helpers::{bpf_get_current_pid_tgid, bpf_send_signal, generated::bpf_get_ns_current_pid_tgid},
+    helpers::{bpf_get_current_pid_tgid, bpf_probe_read_user, bpf_send_signal, generated::bpf_get_ns_current_pid_tgid},
 };
 use tracer_common::{EventHeader, EventKind, Trigger};
 
-use crate::{control, epochs, in_flight, stack};
+use crate::{
+    control,
+    epochs::{self, Now},
+    in_flight, stack,
+};
 
 const SIGSTOP: u32 = 19;
 
@@ -49,6 +53,7 @@ pub fn thread_exit() {
 #[inline(always)]
 pub fn objects_changed() {
     let Some(now) = epochs::now() else { return };
+    note_removal(now);
     let event = EventHeader { kind: EventKind::Objects as u32, space: now.space };
     let Some(mut entry) = stack::EVENTS.reserve::<EventHeader>(0) else { return };
     entry.write(event);
@@ -57,6 +62,23 @@ pub fn objects_changed() {
         unsafe { bpf_send_signal(SIGSTOP) };
     }
     entry.submit(0);
+}
+
+/// Counts what may have taken objects out of the target's memory, before it does and after it has. The dynamic linker
+/// says what it is at before and after each change (`r_state` in `link.h`): what neither begins nor ends a loading,
+/// or can't be read, may be an unloading.
+#[inline(always)]
+fn note_removal(now: Now) {
+    const CONSISTENT: u32 = 0;
+    const ADDING: u32 = 1;
+    const UNKNOWN: u32 = u32::MAX;
+    // SAFETY: reads the target's memory through the helper, which checks the address.
+    let linking = unsafe { bpf_probe_read_user(control::linking() as *const u32) };
+    let linking = linking.unwrap_or(UNKNOWN);
+    let before = now.set_linking(linking);
+    if !matches!((before, linking), (CONSISTENT, ADDING) | (ADDING, CONSISTENT)) {
+        now.removed();
+    }
 }
 
 /// Wakes the controller. A full ring buffer has waked it already.

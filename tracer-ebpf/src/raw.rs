@@ -1,18 +1,18 @@
 //! Stacks that the tables don't explain: as raw memory, for user space to unwind, which has more time.
 
 use aya_ebpf::{
-    bindings::BPF_RB_AVAIL_DATA,
+    bindings::BPF_RB_NO_WAKEUP,
     cty::c_void,
     helpers::{bpf_ktime_get_ns, generated::bpf_probe_read_user},
     macros::map,
-    maps::Array,
+    maps::{Array, RingBuf},
 };
 use tracer_common::{
     EventHeader, EventKind, RawStackEvent, Space, StackHash, StackId, ThreadState, UnwindStatus,
-    limits::{RAW_STACK_BYTES, RAW_STACKS_PER_SECOND, RING_BYTES},
+    limits::{RAW_RING_BYTES, RAW_STACK_BYTES, RAW_STACKS_PER_SECOND},
 };
 
-use crate::{atomic, stack::EVENTS};
+use crate::atomic;
 
 const PAGE: u64 = 4096;
 const NS_PER_SECOND: u64 = 1_000_000_000;
@@ -27,6 +27,10 @@ struct Budget {
     /// Stacks in all.
     number: u64,
 }
+
+/// Apart from the other events, which are small and must not be lost for these.
+#[map]
+static RAW_STACKS: RingBuf = RingBuf::with_byte_size(RAW_RING_BYTES, 0);
 
 #[map]
 static BUDGET: Array<Budget> = Array::with_max_entries(1, 0);
@@ -44,12 +48,8 @@ pub fn instead(thread: *mut ThreadState, space: Space, id: StackId) -> StackId {
     if !hopeful {
         return id;
     }
-    // The rest of the ring buffer is for stacks that are known, and marks.
-    if EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) > u64::from(RING_BYTES) / 2 {
-        return id;
-    }
     let Some(number) = ticket() else { return id };
-    let Some(mut event) = EVENTS.reserve::<RawStackEvent>(0) else { return id };
+    let Some(mut event) = RAW_STACKS.reserve::<RawStackEvent>(0) else { return id };
     let own = StackHash(id.0).finish(number as u32);
     let event_at = event.as_mut_ptr();
     // SAFETY: all fields are written but the end of `bytes`, which is not looked at.
@@ -61,6 +61,7 @@ pub fn instead(thread: *mut ThreadState, space: Space, id: StackId) -> StackId {
         (*event_at).sp = walk.first_sp;
         (*event_at).bp = walk.first_bp;
         (*event_at)._pad = 0;
+        (*event_at).removals = walk.removals;
         let bytes = (&raw mut (*event_at).bytes).cast::<u8>();
         let mut len = 0;
         while len < RAW_STACK_BYTES as u64 {
@@ -78,7 +79,8 @@ pub fn instead(thread: *mut ThreadState, space: Space, id: StackId) -> StackId {
         }
         (*event_at).len = len as u32;
     }
-    event.submit(0);
+    // What was found of the stack follows, and wakes the controller.
+    event.submit(BPF_RB_NO_WAKEUP.into());
     walk.raw = 1;
     own
 }

@@ -120,7 +120,7 @@ fn allocated(
             return;
         }
     }
-    let mut id = stack::capture(call, now.space, thread, source);
+    let mut id = stack::capture(call, now, thread, source);
     if mappings::owes_stack(thread) {
         stack::send(thread, id, now.space, source);
         mappings::settle(thread, now, id);

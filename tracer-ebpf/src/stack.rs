@@ -10,7 +10,9 @@ use tracer_common::{
     limits::{DEFAULT_MAX_STACKS, MAX_FRAMES, RING_BYTES},
 };
 
-use crate::{calls::Returned, control, kernel_stack, memo, raw, tables, tally, walk::walk};
+use crate::{
+    calls::Returned, control, epochs::Now, kernel_stack, memo, raw, tables, tally, walk::walk,
+};
 
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
@@ -34,16 +36,16 @@ pub enum Source {
 /// Mostly it is the stack that was found here before, which takes no walk; then `thread` has its id alone, not its
 /// frames.
 #[inline(always)]
-pub fn capture(call: &Returned, space: Space, thread: *mut ThreadState, source: Source) -> StackId {
+pub fn capture(call: &Returned, now: Now, thread: *mut ThreadState, source: Source) -> StackId {
     if control::kernel_stacks() {
-        return kernel_stack::capture(call, space, thread);
+        return kernel_stack::capture(call, now.space, thread);
     }
     match source {
-        Source::Walk => match recall(call, space, thread) {
+        Source::Walk => match recall(call, now, thread) {
             Some(id) => id,
             None => {
-                let id = walk(thread, space);
-                raw::instead(thread, space, id)
+                let id = walk(thread, now.space);
+                raw::instead(thread, now.space, id)
             }
         },
         // SAFETY: `thread` points to a map value that belongs to this thread alone.
@@ -52,18 +54,28 @@ pub fn capture(call: &Returned, space: Space, thread: *mut ThreadState, source: 
 }
 
 /// The call's stack, if it is remembered. Else all is ready for a walk.
+///
+/// Whether objects were unloaded since the mappings were read is asked for first: the thread's own code can't be
+/// unloaded from here on, and a code map that is taken into use later is only newer.
 #[inline(always)]
-pub fn recall(call: &Returned, space: Space, thread: *mut ThreadState) -> Option<StackId> {
+pub fn recall(call: &Returned, now: Now, thread: *mut ThreadState) -> Option<StackId> {
     // SAFETY: the context is the probe's register set.
     let (ip, sp, bp) = (call.ip, call.sp, unsafe { (*call.regs).rbp });
+    let outdated;
     // SAFETY: `thread` points to a map value that belongs to this thread alone.
     unsafe {
         let walk = &mut (*thread).walk;
         (walk.first_ip, walk.first_sp, walk.first_bp) = (ip, sp, bp);
+        walk.removals = now.removals();
+        outdated = walk.removals != control::known_removals();
+        walk.outdated = outdated.into();
         (*thread).stack.len = 0;
         (*thread).walk.raw = 0;
     }
-    memo::recall(thread, ip, sp, bp, tables::generation(space)?)
+    if outdated {
+        return None;
+    }
+    memo::recall(thread, ip, sp, bp, tables::generation(now.space)?)
 }
 
 /// Whether user space has the stack.

@@ -171,6 +171,9 @@ fn frame(context: &Context) -> Step {
         },
     };
     let span = tables::span(code, found.span);
+    if walk.outdated != 0 && span.stays == 0 {
+        return no_code(thread); // other code may be there now
+    }
     push(thread, word(span, ip, walk.flags));
     walk.flags = 0;
     let rule = found.rule;

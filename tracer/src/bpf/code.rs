@@ -97,6 +97,20 @@ impl Kernel {
         (1..CODE_MAPS).take_while(|next| readers.is_free((used + next) % CODE_MAPS)).count()
     }
 
+    /// The code map in use is what was mapped when so many removals had been counted. To be called after it was
+    /// taken into use: a program that sees the count sees the map as well.
+    ///
+    /// # Errors
+    ///
+    /// Where the map can't be written.
+    pub fn set_known_removals(&mut self, removals: u64) -> Result<(), BpfError> {
+        if self.control.removals == removals {
+            return Ok(());
+        }
+        self.control.removals = removals;
+        self.write_control()
+    }
+
     /// Makes a new code map the one in use: the code of an address space, each span with its first address,
     /// ascending and disjoint. Of more than [`MAX_SPANS`], code of objects goes before code of none; what is left
     /// out is said once.

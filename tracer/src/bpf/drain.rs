@@ -10,7 +10,7 @@ use tracer_common::{
     limits::MAX_EPOCHS, names,
 };
 
-use super::{BpfError, Event, Kernel, kernel::settle};
+use super::{BpfError, Event, Kernel, kernel::settle, maps::Maps};
 
 /// An epoch whose counters will not change any more.
 #[derive(Clone, Debug)]
@@ -48,7 +48,8 @@ impl Kernel {
 
     /// The next event, if there is one.
     pub fn next_event(&mut self) -> Option<Event> {
-        self.maps.events.next().map(|record| Event::parse(&record))
+        let Maps { events, raw_stacks, .. } = &mut self.maps;
+        events.next().or_else(|| raw_stacks.next()).map(|record| Event::parse(&record))
     }
 
     /// Takes out all epochs that have ended, oldest first.

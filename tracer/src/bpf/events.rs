@@ -56,6 +56,8 @@ pub struct RawStack {
     pub sp: u64,
     /// The caller's `rbp`.
     pub bp: u64,
+    /// How often objects had been unloaded by then.
+    pub removals: u64,
     /// The memory.
     pub bytes: Vec<u8>,
 }
@@ -101,6 +103,7 @@ fn raw_stack(record: &[u8], space: Space) -> Option<RawStack> {
         ip: u64_at(record, offset_of!(RawStackEvent, ip))?,
         sp: u64_at(record, offset_of!(RawStackEvent, sp))?,
         bp: u64_at(record, offset_of!(RawStackEvent, bp))?,
+        removals: u64_at(record, offset_of!(RawStackEvent, removals))?,
         bytes: record.get(RawStackEvent::HEAD..)?.get(..len)?.to_vec(),
     })
 }
@@ -169,12 +172,12 @@ mod tests {
         let mut record = Vec::new();
         record.extend(8_u32.to_ne_bytes());
         record.extend(7_u32.to_ne_bytes());
-        for word in [0xabcd_u64, 0x10, 0x20, 0x30, 8, 0x1122] {
+        for word in [0xabcd_u64, 0x10, 0x20, 0x30, 5, 8, 0x1122] {
             record.extend(word.to_ne_bytes());
         }
         let bytes = 0x1122_u64.to_ne_bytes().to_vec();
         let (space, stack) = (Space(7), StackId(0xabcd));
-        let raw = RawStack { space, stack, ip: 0x10, sp: 0x20, bp: 0x30, bytes };
+        let raw = RawStack { space, stack, ip: 0x10, sp: 0x20, bp: 0x30, removals: 5, bytes };
         assert_eq!(Event::parse(&record), Event::RawStack(raw));
         record.pop();
         assert_eq!(Event::parse(&record), Event::Malformed, "cut short");

@@ -250,6 +250,19 @@ impl Kernel {
         self.write_control()
     }
 
+    /// Says where the target's dynamic linker keeps what it is at.
+    ///
+    /// # Errors
+    ///
+    /// Where the map can't be written.
+    pub fn set_linking(&mut self, address: Addr) -> Result<(), BpfError> {
+        if self.control.linking == address.0 {
+            return Ok(());
+        }
+        self.control.linking = address.0;
+        self.write_control()
+    }
+
     /// Has the target stopped, from now on or no longer, whenever its dynamic linker has changed its list of
     /// objects. Whoever asks for it lets it go on, with SIGCONT, after each [`Event::Objects`]. When recording
     /// stops, this does, too.

@@ -24,6 +24,7 @@ pub(super) struct Maps {
     pub(super) allocators: Array<MapData, CodeRange>,
     pub(super) tally: PerCpuArray<MapData, Tally>,
     pub(super) events: RingBuf<MapData>,
+    pub(super) raw_stacks: RingBuf<MapData>,
 }
 
 impl Maps {
@@ -40,6 +41,7 @@ impl Maps {
             allocators: take(ebpf, names::ALLOCATORS)?,
             tally: take(ebpf, names::TALLY)?,
             events: take(ebpf, names::EVENTS)?,
+            raw_stacks: take(ebpf, names::RAW_STACKS)?,
         })
     }
 }

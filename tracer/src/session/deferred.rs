@@ -96,7 +96,7 @@ impl DeferredStacks {
             return;
         }
         self.version = unwinding.version();
-        self.unwinder.set_code(modules.spans().filter_map(|Span { start, end, module }| {
+        self.unwinder.set_code(modules.spans().filter_map(|Span { start, end, module, .. }| {
             let (id, bias) = module?;
             Some(Mapping { start, end, bias, object: id.0 })
         }));
@@ -125,7 +125,10 @@ impl Recorder {
     fn unwind_raw_stack(&mut self, raw: &RawStack) {
         let key = StackKey { space: raw.space, stack: raw.stack };
         // What has been booked under the provisional id stays there: the books never move blocks.
-        if is_booked(&self.ledger, &self.pending, key) || raw.space != self.unwinding.space() {
+        if is_booked(&self.ledger, &self.pending, key)
+            || raw.space != self.unwinding.space()
+            || self.unwinding.removals() != Some(raw.removals)
+        {
             return;
         }
         self.deferred.follow(&self.modules, &self.unwinding);

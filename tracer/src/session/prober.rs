@@ -6,19 +6,21 @@ use std::{
     sync::Arc,
 };
 
-use tracer_common::Space;
-
 use super::{SessionError, unwinding::Unwinding};
 use crate::{
     bpf::{Kernel, ProbedFile},
     cli::{BenchMode, MarkFunction, TraceConfig},
     sites::{self, Allocator, FindError, FunctionSites, Role},
     target::{Module, ModuleId, Modules, read_object},
-    units::{Addr, FileOffset, Pid},
+    units::{Addr, ElfAddr, FileOffset, Pid},
 };
 
 /// Called by the dynamic linker when its list of objects has changed; debuggers break there.
 const LINKER_HOOK: &str = "_dl_debug_state";
+
+/// Where the dynamic linker says what it is at: `struct r_debug`, whose field `r_state` lies here (`link.h`).
+const LINKER_STATE: &str = "_r_debug";
+const LINKER_STATE_AT: u64 = 24;
 
 /// Knows which objects are probed already.
 #[derive(Debug)]
@@ -37,6 +39,8 @@ pub(super) struct Prober {
     mappings: usize,
     allocators: Vec<String>,
     is_go: bool,
+    /// Where dynamic linkers keep their state.
+    linkers: Vec<(ModuleId, ElfAddr)>,
     /// What the kernel side knows by address, which another image has elsewhere.
     placed: BTreeMap<ModuleId, Placed>,
 }
@@ -62,6 +66,7 @@ impl Prober {
             mappings: 0,
             allocators: Vec::new(),
             is_go: false,
+            linkers: Vec::new(),
             placed: BTreeMap::new(),
         }
     }
@@ -83,9 +88,10 @@ impl Prober {
         unwinding: &mut Unwinding,
     ) -> Result<(), SessionError> {
         // In this order: if the image is replaced in between, what we read is not taken for the old one's.
-        let space = Space(kernel.state()?.space);
+        let before = kernel.state()?;
         let new = modules.refresh(self.pid)?;
-        unwinding.look(kernel, modules, space)?;
+        let after = kernel.state()?;
+        unwinding.look(kernel, modules, &before, &after)?;
         for module in new {
             self.fresh.insert(module.id);
             self.probe(kernel, &module)?;
@@ -189,6 +195,9 @@ impl Prober {
         let hook = sites::find_function(&object, LINKER_HOOK);
         if let Ok(hook) = &hook {
             kernel.attach_linker(probed, hook.site.offset, LINKER_HOOK)?;
+            if let Some(state) = sites::find_variable(&object, LINKER_STATE) {
+                self.linkers.push((module.id, ElfAddr(state.0 + LINKER_STATE_AT)));
+            }
         }
         self.probe_allocator(kernel, module.id, probed, &object)?;
         self.probe_mappings(kernel, probed, &object)?;
@@ -213,7 +222,11 @@ impl Prober {
                 kernel.set_allocator(index, start, end)?;
             }
         }
-        Ok(())
+        let mut linkers = self.linkers.iter();
+        match linkers.find_map(|&(module, at)| modules.address_of(module, at)) {
+            Some(at) => Ok(kernel.set_linking(at)?),
+            None => Ok(()),
+        }
     }
 
     fn probe_allocator(

@@ -368,10 +368,14 @@ impl Recorder {
 
     fn refresh(&mut self) -> Result<(), SessionError> {
         let Self { kernel, modules, unwinding, .. } = self;
-        let before = unwinding.version();
+        let (before, removals) = (unwinding.version(), unwinding.removals());
         let refreshed = self.prober.refresh(kernel, modules, unwinding);
         self.pace.done(unwinding.version() != before);
-        self.name_unplaced();
+        if removals.is_some() && unwinding.removals() == removals {
+            self.name_unplaced();
+        } else {
+            self.unplaced.clear(); // other code may be there now
+        }
         match refreshed {
             // It ended, and what it had mapped is as we saw it last.
             Err(SessionError::Target(_)) => Ok(()),

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytesize::ByteSize;
-use tracer_common::{CODE_MAPS, CodeSpan, FrameWord, Space, SpanKind, unwind::Rule};
+use tracer_common::{CODE_MAPS, CodeSpan, FrameWord, KernelState, Space, SpanKind, unwind::Rule};
 
 use super::{
     SessionError,
@@ -37,6 +37,10 @@ pub(super) struct Unwinding {
     /// The code as it was read last, and the address space that it was read in.
     code: Vec<Span>,
     space: Space,
+    /// How often objects had been unloaded before it was read.
+    removals: u64,
+    /// Whether none was while it was read.
+    is_steady: bool,
     published: Option<(Space, Vec<(u64, CodeSpan)>)>,
     version: u64,
     target_runs: bool,
@@ -59,6 +63,8 @@ impl Unwinding {
             rows: 0,
             code: Vec::new(),
             space: Space(0),
+            removals: 0,
+            is_steady: false,
             published: None,
             version: 0,
             target_runs: false,
@@ -73,7 +79,8 @@ impl Unwinding {
         self.builder.hurry();
     }
 
-    /// Has tables made for the objects that are new, and takes note of where all of them lie.
+    /// Has tables made for the objects that are new, and takes note of where all of them lie. `before` and `after` are
+    /// the kernel side's state before and after the mappings were read.
     ///
     /// # Errors
     ///
@@ -82,7 +89,8 @@ impl Unwinding {
         &mut self,
         kernel: &mut Kernel,
         modules: &Modules,
-        space: Space,
+        before: &KernelState,
+        after: &KernelState,
     ) -> Result<(), SessionError> {
         let mut new = Vec::new();
         for module in &modules.all()[self.asked..] {
@@ -104,10 +112,13 @@ impl Unwinding {
         }
         self.builder.add(new);
         self.code = modules.spans().collect();
-        self.space = space;
+        self.space = Space(before.space);
+        let any_removed = self.removals != before.removals;
+        self.removals = before.removals;
+        self.is_steady = before.removals == after.removals;
         // The tables that are asked for come soon, and are made known with the code: that it is there is said
         // before only as long as nobody has to wait for that.
-        let is_urgent = !self.is_pending() || kernel.free_code_maps() > SPARE_CODE_MAPS;
+        let is_urgent = any_removed || !self.is_pending() || kernel.free_code_maps() > SPARE_CODE_MAPS;
         if self.target_runs && is_urgent { self.publish(kernel) } else { Ok(()) }
     }
 
@@ -183,16 +194,20 @@ impl Unwinding {
         self.space
     }
 
+    /// The count of removals that the code was mapped at, as far as we know it; `None` where that is not certain.
+    pub(super) fn removals(&self) -> Option<u64> {
+        self.is_steady.then_some(self.removals)
+    }
+
     fn publish(&mut self, kernel: &mut Kernel) -> Result<(), SessionError> {
         let spans = code_spans(&self.code, &self.tables);
-        if self.published.as_ref().is_some_and(|(space, old)| *space == self.space && *old == spans)
-        {
-            return Ok(());
+        let published = self.published.as_ref();
+        if published.is_none_or(|(space, old)| *space != self.space || *old != spans) {
+            kernel.publish_code(self.space, &spans)?;
+            self.published = Some((self.space, spans));
+            self.version += 1;
         }
-        kernel.publish_code(self.space, &spans)?;
-        self.published = Some((self.space, spans));
-        self.version += 1;
-        Ok(())
+        Ok(kernel.set_known_removals(self.removals)?)
     }
 
     fn keep(&mut self, built: Built) {
@@ -201,10 +216,11 @@ impl Unwinding {
         let path = path.display();
         let tables = tables.unwrap_or_else(|error| {
             let is_ours = matches!(error, BuildError::Kernel(_));
+            let error = anyhow::Error::new(error);
             if is_ours && !std::mem::replace(&mut self.warned_tables, true) {
-                tracing::warn!("no unwind table for {path}: {error}");
+                tracing::warn!("no unwind table for {path}: {error:#}");
             } else {
-                tracing::debug!("no unwind table for {path}: {error}");
+                tracing::debug!("no unwind table for {path}: {error:#}");
             }
             ObjectTables::default()
         });
@@ -257,6 +273,7 @@ fn object_spans(
         bias,
         module: module.0,
         kind: kind as u32,
+        stays: span.stays.into(),
         ..CodeSpan::default()
     };
     let Some(tables) = tables.get(&module) else {
@@ -303,7 +320,7 @@ mod tests {
 
     fn span(start: u64, end: u64, module: Option<(u32, u64)>) -> Span {
         let module = module.map(|(id, bias)| (ModuleId(id), bias));
-        Span { start: Addr(start), end: Addr(end), module }
+        Span { start: Addr(start), end: Addr(end), module, stays: false }
     }
 
     fn seen(spans: &[(u64, CodeSpan)]) -> Vec<(u64, u64, u32, u32)> {

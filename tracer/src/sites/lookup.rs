@@ -54,6 +54,12 @@ pub fn find_function(object: &[u8], name: &str) -> Result<FoundFunction, FindErr
     Ok(FoundFunction { name, address: symbol.address, site })
 }
 
+/// The address of an exported variable; `None` where the object exports none of that name.
+pub fn find_variable(object: &[u8], name: &str) -> Option<ElfAddr> {
+    let elf = Elf::parse(object).ok()?;
+    symbols::variable(&elf, name)
+}
+
 /// Several names for one function are one function.
 fn one_per_address<'s, 'data: 's>(
     symbols: impl Iterator<Item = &'s Symbol<'data>>,

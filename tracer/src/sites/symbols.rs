@@ -1,7 +1,7 @@
 //! Function symbols: who is defined where.
 
 use object::{
-    elf::{SHT_DYNSYM, SHT_SYMTAB, STT_FUNC, STT_GNU_IFUNC, Sym64},
+    elf::{SHT_DYNSYM, SHT_SYMTAB, STT_FUNC, STT_GNU_IFUNC, STT_OBJECT, Sym64},
     read::{
         StringTable,
         elf::{FileHeader, Sym},
@@ -37,6 +37,18 @@ pub(crate) fn exported<'data>(elf: &Elf<'data>) -> Vec<Symbol<'data>> {
 /// All functions of `.symtab`, local ones too. Empty for stripped objects.
 pub(crate) fn linked<'data>(elf: &Elf<'data>) -> Vec<Symbol<'data>> {
     listed(elf, SHT_SYMTAB)
+}
+
+/// An exported variable.
+pub(crate) fn variable(elf: &Elf<'_>, name: &str) -> Option<ElfAddr> {
+    let sections = elf.header.sections(ENDIAN, elf.data).ok()?;
+    let table = sections.symbols(ENDIAN, elf.data, SHT_DYNSYM).ok()?;
+    let found = table.iter().find(|raw| {
+        raw.st_type() == STT_OBJECT
+            && !raw.is_undefined(ENDIAN)
+            && raw.name(ENDIAN, table.strings()).is_ok_and(|found| found == name.as_bytes())
+    })?;
+    Some(ElfAddr(found.st_value(ENDIAN)))
 }
 
 fn listed<'data>(elf: &Elf<'data>, kind: u32) -> Vec<Symbol<'data>> {

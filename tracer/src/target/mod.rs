@@ -5,6 +5,7 @@ mod error;
 mod hazards;
 mod identity;
 mod launch;
+mod links;
 mod module;
 mod modules;
 mod namespace;

@@ -1,7 +1,7 @@
 //! The objects that a process has mapped, now and before.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     fs::File,
     os::unix::{
         ffi::OsStrExt as _,
@@ -13,7 +13,10 @@ use std::{
 
 use procfs::process::{MMPermissions, MMapPath, MemoryMap};
 
-use super::{Location, Module, ModuleId, TargetError, elf};
+use super::{
+    Location, Module, ModuleId, TargetError, elf,
+    links::{self, Links},
+};
 use crate::units::{Addr, ElfAddr, FileOffset, Pid};
 
 /// A stretch of code in the process's address space.
@@ -26,6 +29,8 @@ pub struct Span {
     /// The object, and what to subtract from an address to get that by the object's own headers (it may wrap).
     /// `None` for code that is in no object, as it is made at run time.
     pub module: Option<(ModuleId, u64)>,
+    /// Whether it stays mapped as long as the image lasts.
+    pub stays: bool,
 }
 
 /// A mapped stretch of an object's code.
@@ -40,16 +45,26 @@ struct Range {
     offset: FileOffset,
 }
 
+impl Range {
+    /// What to subtract from an address to get the module's own; may wrap.
+    fn bias(&self) -> u64 {
+        self.start.wrapping_sub(self.elf_start.0)
+    }
+}
+
 /// All objects seen so far. Modules are never forgotten; ranges are those of the last [`Modules::refresh`].
 #[derive(Debug, Default)]
 pub struct Modules {
     all: Vec<Arc<Module>>,
     by_inode: HashMap<Inode, ModuleId>,
     segments: HashMap<ModuleId, Vec<elf::CodeSegment>>,
+    links: HashMap<ModuleId, Links>,
     ranges: Vec<Range>,
     /// Code that is in no object, by address; neighbours are one.
     anonymous: Vec<(u64, u64)>,
     vdso: Option<(ModuleId, Arc<[u8]>)>,
+    /// Those that are never unloaded.
+    staying: BTreeSet<ModuleId>,
     trampoline: Option<Addr>,
 }
 
@@ -84,6 +99,7 @@ impl Modules {
             ranges.sort_by_key(|range| range.start);
             self.ranges = ranges;
             self.anonymous = anonymous;
+            self.staying = self.staying(pid);
             self.trampoline =
                 maps.iter().find(|map| is_uprobes(map)).map(|map| Addr(map.address.0));
         }
@@ -114,12 +130,14 @@ impl Modules {
         let objects = self.ranges.iter().map(|range| Span {
             start: Addr(range.start),
             end: Addr(range.end),
-            module: Some((range.module, range.start.wrapping_sub(range.elf_start.0))),
+            module: Some((range.module, range.bias())),
+            stays: self.staying.contains(&range.module),
         });
         let anonymous = self.anonymous.iter().map(|&(start, end)| Span {
             start: Addr(start),
             end: Addr(end),
             module: None,
+            stays: false,
         });
         objects.chain(anonymous)
     }
@@ -129,12 +147,38 @@ impl Modules {
         self.vdso.clone()
     }
 
+    /// Where a module's own address lies in the process, if it is mapped as code now.
+    pub fn address_of(&self, module: ModuleId, address: ElfAddr) -> Option<Addr> {
+        let range = self.ranges.iter().find(|range| range.module == module)?;
+        Some(Addr(address.0.wrapping_add(range.bias())))
+    }
+
     /// Where a byte of a module's file lies in the process, if it is mapped as code now.
     pub fn address_of_offset(&self, module: ModuleId, offset: FileOffset) -> Option<Addr> {
         self.ranges.iter().filter(|range| range.module == module).find_map(|range| {
             let inside = offset.0.checked_sub(range.offset.0)?;
             (inside < range.end - range.start).then_some(Addr(range.start + inside))
         })
+    }
+
+    /// The executable, and what it was linked with. A second copy of one of them is another's, in a namespace of its
+    /// own (`dlmopen`), and which is which is not known.
+    fn staying(&self, pid: Pid) -> BTreeSet<ModuleId> {
+        let Some(executable) = self.executable(pid) else { return BTreeSet::new() };
+        let mut staying = links::linked_with(executable, &self.links);
+        staying.extend(self.vdso.iter().map(|(id, _)| *id));
+        let mut biases = HashMap::new();
+        for range in &self.ranges {
+            if *biases.entry(range.module).or_insert(range.bias()) != range.bias() {
+                staying.remove(&range.module);
+            }
+        }
+        staying
+    }
+
+    fn executable(&self, pid: Pid) -> Option<ModuleId> {
+        let metadata = std::fs::metadata(format!("/proc/{pid}/exe")).ok()?;
+        self.by_inode.get(&Inode::File(metadata.dev(), metadata.ino())).copied()
     }
 
     fn range(&mut self, pid: Pid, map: &MemoryMap) -> Option<Range> {
@@ -161,6 +205,9 @@ impl Modules {
         }
         let segments = elf::code_segments(&file);
         let id = self.add(inode, without_deleted(path), Some(Arc::new(file)));
+        if let Some(file) = &self.all[id.0 as usize].file {
+            self.links.insert(id, Links::of(file, path));
+        }
         self.segments.insert(id, segments);
         Some(id)
     }
