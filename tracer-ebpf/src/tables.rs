@@ -15,7 +15,7 @@ use aya_ebpf::{
 use tracer_common::{
     CODE_MAPS, CodeMap, CodeSpan, MAX_SPANS, RuleCache, RuleCacheEntry, Space, SpanKind,
     limits::{CACHED_RULES, MAX_TABLES},
-    unwind::{Escape, LEAF_ROWS, NODE_ESCAPES, Node, ROOT_KEYS, Row, Rule},
+    unwind::{Escape, LEAF_ROWS, NODE_BYTES, NODE_ESCAPES, Node, ROOT_KEYS, Row, Rule},
 };
 
 use crate::control;
@@ -26,8 +26,13 @@ static CODE: Array<CodeMap> = Array::with_max_entries(CODE_MAPS, 0);
 /// `BPF_F_INNER_MAP`: inner maps may differ in size.
 const ANY_SIZE: usize = 1 << 12;
 
+/// A [`Node`], but no struct: up to 6.1 the kernel compares an inner map's `timer_off` with its template's, and that
+/// differs between a map whose value is said to be a struct and one of which nothing is said, as user space adds them
+/// (`bpf_map_meta_equal` in `kernel/bpf/map_in_map.c`, `btf_find_field` in `kernel/bpf/btf.c`).
+type NodeWords = [u64; NODE_BYTES / size_of::<u64>()];
+
 #[btf_map]
-static TABLES: ArrayOfMaps<btf_maps::Array<Node, 1, ANY_SIZE>, { MAX_TABLES as usize }> =
+static TABLES: ArrayOfMaps<btf_maps::Array<NodeWords, 1, ANY_SIZE>, { MAX_TABLES as usize }> =
     ArrayOfMaps::new();
 
 #[map]
@@ -193,7 +198,8 @@ pub fn escape(span: &CodeSpan, number: u32) -> Option<Escape> {
 
 #[inline(always)]
 fn node(span: &CodeSpan, number: u32) -> Option<*const Node> {
-    TABLES.get_value(span.table, &span.root.wrapping_add(number)).map(core::ptr::from_ref)
+    let words = TABLES.get_value(span.table, &span.root.wrapping_add(number))?;
+    Some(core::ptr::from_ref(words).cast())
 }
 
 #[inline(always)]
