@@ -2,7 +2,7 @@
  * its threads, then writes: calls, CPU time of all threads in ns, wall time in ns, threads. CPU time, because
  * it is what a call costs even where other programs take a share of the machine.
  *
- * usage: pairs pair|realloc THREADS DEPTH
+ * usage: pairs pair|realloc|fresh THREADS DEPTH
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -45,6 +45,51 @@ static void reallocs(void) {
         block = used(realloc(block, i & 1 ? 100 : 200));
 }
 
+/* Many functions, each of which calls another of them, that is drawn by lot, until DEPTH frames are there: so neither
+ * the stack nor the functions in it are among the last few thousand. There are as many stacks as lots to begin with.
+ * rdi: frames to go, rsi: the lot. */
+enum { CLONES = 16384, STACKS = 16384 };
+void wander(long frames, unsigned long lot);
+__asm__(".text\n"
+        ".p2align 5\n"
+        "clones:\n"
+        ".rept 16384\n"
+        ".p2align 5\n"
+        ".cfi_startproc\n"
+        "sub $8, %rsp\n"
+        ".cfi_adjust_cfa_offset 8\n"
+        "call wander\n"
+        "add $8, %rsp\n"
+        ".cfi_adjust_cfa_offset -8\n"
+        "ret\n"
+        ".cfi_endproc\n"
+        ".endr\n"
+        ".globl wander\n"
+        "wander:\n"
+        ".cfi_startproc\n"
+        "dec %rdi\n"
+        "jz arrive\n"
+        "imul $1664525, %rsi\n"
+        "add $1013904223, %rsi\n"
+        "mov %rsi, %rax\n"
+        "shr $13, %rax\n"
+        "and $16383, %eax\n"
+        "shl $5, %rax\n"
+        "lea clones(%rip), %rdx\n"
+        "add %rdx, %rax\n"
+        "jmp *%rax\n"
+        ".cfi_endproc\n");
+
+__attribute__((used)) static void arrive(void) {
+    free(used(malloc(100)));
+}
+
+static void fresh(void) {
+    static __thread unsigned long lot;
+    for (int i = 0; i < CALLS_PER_LOOK; i++)
+        wander(depth, ++lot % STACKS);
+}
+
 /* `noinline` and the empty assembly: as many frames as were asked for, none of them a tail call. */
 __attribute__((noinline)) static struct result descend(int frames) {
     struct result result = {0, 0};
@@ -63,14 +108,14 @@ __attribute__((noinline)) static struct result descend(int frames) {
 }
 
 static void *run(void *result) {
-    *(struct result *)result = descend(depth);
+    *(struct result *)result = descend(loop == fresh ? 1 : depth);
     return NULL;
 }
 
 int main(int argc, char **argv) {
     if (argc != 4)
         return 2;
-    loop = strcmp(argv[1], "realloc") ? pairs : reallocs;
+    loop = !strcmp(argv[1], "realloc") ? reallocs : !strcmp(argv[1], "fresh") ? fresh : pairs;
     int threads = atoi(argv[2]);
     depth = atoi(argv[3]);
     if (threads < 1 || threads > MAX_THREADS || depth < 1)

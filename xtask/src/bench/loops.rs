@@ -28,7 +28,7 @@ pub(super) struct Workload {
 const OURS: [Variant; 4] = [Variant::Untraced, Variant::Floor, Variant::Memtrace, Variant::Against];
 
 /// All loops.
-pub(super) const WORKLOADS: [Workload; 4] = [
+pub(super) const WORKLOADS: [Workload; 7] = [
     Workload {
         part: Part::Pairs,
         name: "malloc(100) + free",
@@ -37,9 +37,27 @@ pub(super) const WORKLOADS: [Workload; 4] = [
     },
     Workload {
         part: Part::Deep,
+        name: "the same, 16 frames deep",
+        arguments: ["pair", "1", "14"],
+        variants: &Variant::ALL,
+    },
+    Workload {
+        part: Part::Deep,
         name: "the same, 32 frames deep",
         arguments: ["pair", "1", "30"],
         variants: &Variant::ALL,
+    },
+    Workload {
+        part: Part::Cold,
+        name: "cold walk, 4 frames",
+        arguments: ["fresh", "1", "2"],
+        variants: &OURS,
+    },
+    Workload {
+        part: Part::Cold,
+        name: "cold walk, 36 frames",
+        arguments: ["fresh", "1", "34"],
+        variants: &OURS,
     },
     Workload {
         part: Part::Threads,

@@ -47,6 +47,8 @@ enum Part {
     Pairs,
     /// The same under a deep stack
     Deep,
+    /// The same with stacks that have to be walked anew, through code whose rules have to be searched for
+    Cold,
     /// The same in 16 threads
     Threads,
     /// realloc of one block
