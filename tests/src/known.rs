@@ -71,7 +71,15 @@ impl Known {
     ///
     /// Where it can't be read, or understood.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+        Self::parse(&fs::read_to_string(path).with_context(|| path.display().to_string())?)
+    }
+
+    /// Reads what the file has.
+    ///
+    /// # Errors
+    ///
+    /// Where it can't be understood.
+    pub fn parse(text: &str) -> Result<Self> {
         let mut known = Self { sizes: BTreeMap::new() };
         let mut objects = BTreeMap::new();
         let mut reading: Option<(u64, Vec<Place>)> = None;

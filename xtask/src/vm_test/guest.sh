@@ -1,9 +1,10 @@
 #!/bin/sh
 # The first and only process of the virtual machine: traces each program of /programs twice, under `exec` and
-# attached, and sends what came of it to the second serial line. The host judges.
+# attached, then /threads/concurrency, and sends what came of it to the second serial line. The host judges.
 #
 # What the host reads: `@@ PROGRAM MODE STATUS`, then the report's one line, then what memtrace said, each of its lines
-# after `| `; at the end `@@ end`. Other than that, nothing. $ITERATIONS comes with the kernel's command line.
+# after `| `, and what the program knows of its stacks, each line after `> `; at the end `@@ end`. Other than that,
+# nothing. $ITERATIONS and $THREADS (how many, and for how many ms; a comma between) come with the kernel's command line.
 
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
@@ -20,6 +21,7 @@ result() {
     cat /tmp/report >&4
     echo >&4
     sed 's/^/| /' /tmp/said >&4
+    sed 's/^/> /' /tmp/known >&4
     echo "vm-test: $1 $2: status $3 after $(cut -d. -f1 /proc/uptime) s"
 }
 
@@ -36,22 +38,31 @@ under_exec() {
     result "$1" exec $?
 }
 
-attached() {
+# Starts a program that says `ready` and goes on at a line, as `start COMMAND…`.
+start() {
     rm -f /tmp/input
     mkfifo /tmp/input
     : >/tmp/output
-    "/programs/$1" $ITERATIONS wait </tmp/input >/tmp/output &
+    "$@" </tmp/input >/tmp/output &
     target=$!
     exec 5>/tmp/input
     await ready /tmp/output
+}
+
+# Attaches to it, with more options.
+attach() {
     : >/tmp/said
-    memtrace -vv --pid $target --mark-fn mark_iteration --format json -o /tmp/report --force \
-        2>/tmp/said </dev/null 5>&- &
+    memtrace -vv --pid $target "$@" --format json -o /tmp/report --force 2>/tmp/said </dev/null 5>&- &
     tracer=$!
     # It may end without ever being attached: the program runs to its end all the same.
     until grep -q 'attached to' /tmp/said || ! kill -0 $tracer 2>/dev/null; do
         sleep 0.1
     done
+}
+
+attached() {
+    start "/programs/$1" $ITERATIONS wait
+    attach --mark-fn mark_iteration
     for _ in $(seq $ITERATIONS); do
         echo >&5
     done
@@ -61,12 +72,28 @@ attached() {
     result "$1" pid $?
 }
 
+many_threads() {
+    export KNOWN_FILE=/tmp/known
+    start /threads/concurrency ${THREADS%,*} ${THREADS#*,}
+    attach --interval 1h
+    echo >&5
+    await done /tmp/output
+    kill -INT $tracer
+    wait $tracer
+    status=$?
+    exec 5>&-
+    wait $target
+    result concurrency threads $status
+}
+
+: >/tmp/known
 for program in /programs/*; do
     : >/tmp/report
     under_exec "${program##*/}"
     : >/tmp/report
     attached "${program##*/}"
 done
+many_threads
 echo "@@ end" >&4
 exec 4>&-
 sleep 1 # the line's last bytes are still on their way

@@ -9,13 +9,16 @@ use xtask::command::ask;
 
 use super::archive::Archive;
 use super::package;
-use super::programs::{PROGRAMS, memtrace};
+use super::programs::{PROGRAMS, concurrency, memtrace};
 
 /// The first process.
 const SCRIPT: &str = include_str!("guest.sh");
 
 /// Where the kernel's file systems are mounted, and what is written to.
 const FOLDERS: [&str; 4] = ["proc", "sys", "dev", "tmp"];
+
+/// Folders that are part of `/usr`, as distributions have it: objects then have the same paths here and there.
+const MERGED: [&str; 2] = ["lib", "lib64"];
 
 /// Builds what goes into it and packs it. The same image serves all kernels.
 pub(super) fn build(folder: &Path) -> Result<PathBuf> {
@@ -26,6 +29,10 @@ pub(super) fn build(folder: &Path) -> Result<PathBuf> {
     for name in FOLDERS {
         archive.folder(name);
     }
+    for name in MERGED {
+        archive.folder(&format!("usr/{name}"));
+        archive.link(name, &format!("usr/{name}"));
+    }
     archive.program("init", SCRIPT.into());
     let busybox = package::unpacked("busybox-static", folder)?.join("bin/busybox");
     archive.program("bin/busybox", read(&busybox)?);
@@ -34,6 +41,7 @@ pub(super) fn build(folder: &Path) -> Result<PathBuf> {
     for program in &PROGRAMS {
         add(&mut archive, &format!("programs/{}", program.name), &program.build(&programs)?)?;
     }
+    add(&mut archive, "threads/concurrency", &concurrency(&programs)?)?;
     let image = folder.join("image.cpio");
     fs::write(&image, archive.bytes())
         .with_context(|| format!("cannot write {}", image.display()))?;
@@ -46,7 +54,10 @@ fn add(archive: &mut Archive, path: &str, program: &Path) -> Result<()> {
     // ldd fails for a static program, which has none.
     let linked = ask(Command::new("ldd").arg(program)).unwrap_or_default();
     for library in linked.split_whitespace().filter(|word| word.starts_with('/')) {
-        archive.program(library, read(Path::new(library))?);
+        let folder = Path::new(library).parent().unwrap_or(Path::new("/"));
+        let folder = fs::canonicalize(folder)?;
+        let path = folder.join(Path::new(library).file_name().unwrap_or_default());
+        archive.program(&path.to_string_lossy(), read(Path::new(library))?);
     }
     Ok(())
 }

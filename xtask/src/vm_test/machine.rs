@@ -13,6 +13,9 @@ const LIMIT: Duration = Duration::from_mins(8);
 
 const EMULATOR: &str = "qemu-system-x86_64";
 
+/// The kernel switches tasks wherever it can, also in the middle of our programs: the strictest setting.
+const PREEMPTION: &str = "preempt=full";
+
 /// What a machine left.
 pub(super) struct Run {
     /// What kernel and script said to whom it may concern.
@@ -39,7 +42,7 @@ pub(super) fn boot(kernel: &Path, image: &Path, environment: &str, folder: &Path
         .arg("-initrd")
         .arg(image)
         // What the kernel doesn't know it hands to the first process.
-        .args(["-append", &format!("console=ttyS0 panic=-1 quiet {environment}")])
+        .args(["-append", &format!("console=ttyS0 panic=-1 quiet {PREEMPTION} {environment}")])
         .stdin(Stdio::null());
     let start = Instant::now();
     let child = command.spawn().with_context(|| format!("cannot start {EMULATOR}"))?;

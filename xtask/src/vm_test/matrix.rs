@@ -11,7 +11,7 @@ use super::kernels::{KERNELS, Kernel};
 use super::machine::{Run, boot};
 use super::programs::PROGRAMS;
 use super::results::{Outcome, parse, verified};
-use super::verdict::{ITERATIONS, MODES, check};
+use super::verdict::{ITERATIONS, MANY_THREADS, MODES, THREADS, check, check_threads};
 use crate::need::{Need, install_missing, need};
 use crate::setup;
 
@@ -45,7 +45,7 @@ pub(crate) fn run_all(only: Option<&str>) -> Result<()> {
 
 fn try_kernel(kernel: &Kernel, image: &Path, folder: &Path) -> Result<()> {
     let vmlinuz = kernel.image(folder)?;
-    let run = boot(&vmlinuz, image, &format!("ITERATIONS={ITERATIONS}"), folder)?;
+    let run = boot(&vmlinuz, image, &format!("ITERATIONS={ITERATIONS} THREADS={THREADS}"), folder)?;
     let name = vmlinuz.file_name().unwrap_or_default().to_string_lossy();
     let wrong = judge(&run)?;
     if wrong > 0 {
@@ -64,20 +64,31 @@ fn judge(run: &Run) -> Result<usize> {
     for program in &PROGRAMS {
         for mode in MODES {
             let outcome = outcomes.iter().find(|o| o.program == program.name && o.mode == mode);
-            let result =
-                outcome.context("it did not run").and_then(|outcome| check(outcome, program));
-            let Err(error) = result else { continue };
-            wrong += 1;
-            println!("  {} {mode}: {error:#}", program.name);
-            for said in outcome.into_iter().flat_map(|outcome| &outcome.said) {
-                println!("    {said}");
-            }
+            wrong += print_wrong(outcome, |outcome| check(outcome, program));
         }
     }
+    wrong += print_wrong(outcomes.iter().find(|o| o.mode == MANY_THREADS), check_threads);
     if let Some(outcome) = outcomes.first() {
         print_verified(outcome);
     }
     Ok(wrong)
+}
+
+/// Gives 1 where it is not as it must be.
+fn print_wrong(
+    outcome: Option<&Outcome>,
+    check: impl FnOnce(&Outcome) -> Result<()>,
+) -> usize {
+    let Err(error) = outcome.context("a run is missing").and_then(check) else { return 0 };
+    if let Some(outcome) = outcome {
+        println!("  {} {}: {error:#}", outcome.program, outcome.mode);
+        for said in &outcome.said {
+            println!("    {said}");
+        }
+    } else {
+        println!("  {error:#}");
+    }
+    1
 }
 
 fn print_verified(outcome: &Outcome) {
@@ -90,5 +101,5 @@ fn print_verified(outcome: &Outcome) {
 
 /// How many runs a machine has.
 const fn runs() -> usize {
-    PROGRAMS.len() * MODES.len()
+    PROGRAMS.len() * MODES.len() + 1
 }

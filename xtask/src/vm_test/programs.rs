@@ -34,6 +34,17 @@ pub(super) const PROGRAMS: [Program; 4] = [
     Program { name: "rust", source: "leak.rs", compiler: "rustc", flags: RUST },
 ];
 
+/// The program of `tests/tests/concurrency.rs`.
+pub(super) fn concurrency(folder: &Path) -> Result<PathBuf> {
+    let sources = workspace_root().join("tests/programs");
+    let program = folder.join("concurrency");
+    run(Command::new("cc")
+        .args(["-O2", "-fno-builtin", "-pthread", "-o"])
+        .arg(&program)
+        .args(["concurrency.c", "known.c"].map(|source| sources.join(source))))?;
+    Ok(program)
+}
+
 impl Program {
     /// Compiles it.
     pub(super) fn build(&self, folder: &Path) -> Result<PathBuf> {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 pub(super) struct Outcome {
     /// The traced program's name.
     pub program: String,
-    /// `exec` or `pid`.
+    /// `exec`, `pid` or `threads`.
     pub mode: String,
     /// memtrace's exit status.
     pub status: String,
@@ -15,6 +15,8 @@ pub(super) struct Outcome {
     pub report: String,
     /// What it said of itself.
     pub said: Vec<String>,
+    /// What the program knows of its stacks.
+    pub known: String,
 }
 
 /// All runs, in their order; `None` where the script did not come to its end.
@@ -30,9 +32,13 @@ pub(super) fn parse(results: &str) -> Option<Vec<Outcome>> {
             let (program, mode, status) = (word(), word(), word());
             outcomes.push(Outcome { program, mode, status, ..Outcome::default() });
         } else if let Some(outcome) = outcomes.last_mut() {
-            match line.strip_prefix("| ") {
-                Some(said) => outcome.said.push(said.to_owned()),
-                None => outcome.report.push_str(line),
+            if let Some(said) = line.strip_prefix("| ") {
+                outcome.said.push(said.to_owned());
+            } else if let Some(known) = line.strip_prefix("> ") {
+                outcome.known.push_str(known);
+                outcome.known.push('\n');
+            } else {
+                outcome.report.push_str(line);
             }
         }
     }
@@ -54,7 +60,7 @@ mod tests {
     use super::*;
 
     const SENT: &str = "@@ c exec 0\n{}\n| memtrace: leave: 5432 instructions verified\n| done\n\
-                        @@ c pid 1\n\n| memtrace: no\n@@ end";
+                        > stack 1 a\n> end\n@@ c pid 1\n\n| memtrace: no\n@@ end";
 
     #[test]
     fn each_run_has_its_report_and_its_talk() {
@@ -66,6 +72,7 @@ mod tests {
         );
         assert_eq!(verified(exec).into_iter().collect::<Vec<_>>(), [("leave", 5432)]);
         assert_eq!((pid.status.as_str(), pid.report.as_str()), ("1", ""));
+        assert_eq!(exec.known, "stack 1 a\nend\n");
         assert_eq!(pid.said, ["memtrace: no"]);
     }
 

@@ -1,6 +1,7 @@
 //! Whether a report says what is known of the program.
 
 use anyhow::{Context, Result, ensure};
+use memtrace_tests::{Document, Known};
 use serde_json::Value;
 
 use super::programs::Program;
@@ -14,6 +15,32 @@ const LEAK: (i64, i64) = (100_000, 100);
 
 /// Both ways to trace a program.
 pub(super) const MODES: [&str; 2] = ["exec", "pid"];
+
+/// Threads of the last run, and for how many ms they allocate.
+pub(super) const THREADS: &str = "64,10000";
+
+/// Its mode.
+pub(super) const MANY_THREADS: &str = "threads";
+
+/// Checks the run of many threads: each stack is one that its program knows, to the byte, and as often.
+pub(super) fn check_threads(outcome: &Outcome) -> Result<()> {
+    ensure!(outcome.status == "0", "memtrace exited with {}", outcome.status);
+    let known = Known::parse(&outcome.known)?;
+    let report = Document::parse(&outcome.report)?;
+    ensure!(*report.at("/ledger/complete") == true, "the ledger is not complete");
+    ensure!(!known.is_empty(), "the program told nothing of its stacks");
+    for case in known.compare(&report) {
+        ensure!(case.wrong.is_empty(), "{}", case.wrong);
+        ensure!(case.blocks.keys().eq(["complete"]), "{:?}", case.blocks);
+    }
+    let stacks = report.stacks();
+    let own = stacks.iter().filter(|stack| stack.module() == "/threads/concurrency");
+    let nowhere = stacks.iter().filter(|stack| stack.module().is_empty());
+    let (own, nowhere) = (own.count(), nowhere.count());
+    ensure!(nowhere == 0, "{nowhere} stacks begin nowhere");
+    ensure!(own == known.len(), "{own} stacks instead of {}", known.len());
+    Ok(())
+}
 
 /// Checks one run. The leak's line must have grown by exactly the leak in each iteration, and the ledger be complete.
 /// Attached, before the first iteration, nothing else may have grown; under `exec` the program's start has, too.
