@@ -1,5 +1,6 @@
 //! Programs and libraries that a command uses, and installing those that aren't there.
 
+use std::fs;
 use std::path::Path;
 
 use anyhow::{Result, bail};
@@ -30,6 +31,13 @@ impl Need {
         let libraries = ["/usr/lib/x86_64-linux-gnu", "/usr/lib64"];
         find(self.file).is_some()
             || libraries.iter().any(|folder| Path::new(folder).join(self.file).exists())
+            || self.is_in_a_version_of_its_own()
+    }
+
+    /// Debian keeps PostgreSQL's programs out of the path, a folder for each version.
+    fn is_in_a_version_of_its_own(&self) -> bool {
+        let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+        versions.into_iter().any(|version| version.path().join("bin").join(self.file).exists())
     }
 }
 

@@ -8,7 +8,7 @@ use xtask::command::{cargo, is_root, line, run};
 use crate::need::{Need, install_missing, library, need};
 use crate::setup;
 
-const NEEDS: [Need; 14] = [
+const NEEDS: [Need; 15] = [
     need("gcc", "gcc", "oracle programs in C"),
     need("g++", "g++", "oracle programs in C++"),
     need("musl-gcc", "musl-tools", "the other C library"),
@@ -19,6 +19,7 @@ const NEEDS: [Need; 14] = [
     need("python3", "python3", "an interpreter whose allocations have Python lines"),
     need("git", "git", "a real program that ends by itself"),
     need("nginx", "nginx", "a real server, several processes"),
+    need("postgres", "postgresql", "a real server that forks for each client"),
     need("heaptrack", "heaptrack", "another tracer, to compare with"),
     need("redis-server", "redis-server", "a server on jemalloc that tells how much memory it uses"),
     need("bpftool", "bpftool", "lists eBPF programs and maps, of which none may stay behind"),
