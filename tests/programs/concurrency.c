@@ -1,6 +1,6 @@
 // Many threads that allocate at the same time, each by turns on several stacks that no other thread has.
 //
-// concurrency THREADS MILLISECONDS: says "ready", goes on at a line, says "done", and ends with its input.
+// concurrency THREADS MILLISECONDS: says "ready", goes on at a line, says "halfway" and "done", and ends with its input.
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -104,6 +104,9 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i < number; i++) {
         if (pthread_create(&threads[i], NULL, work, (void *)i) != 0) abort();
     }
+    struct timespec half = {milliseconds / 2000, milliseconds / 2 % 1000 * 1000000};
+    nanosleep(&half, NULL);
+    puts("halfway");
     for (size_t i = 0; i < number; i++) pthread_join(threads[i], NULL);
     puts("done");
     while (fgets(line, sizeof line, stdin))

@@ -49,6 +49,7 @@ fn every_stack_is_known() -> Result<()> {
     let mut memtrace = Memtrace::attach(target.pid()).args("-i 1h --format json").start()?;
     memtrace.attached()?;
     target.send("go\n")?;
+    target.expect("halfway")?;
     target.expect("done")?;
     memtrace.signal(Signal::INT)?;
     let report = memtrace.finish()?.document()?;

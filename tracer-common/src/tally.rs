@@ -38,8 +38,6 @@ pub enum TallyKind {
     FreeMissed,
     /// Recorded on the unknown stack: no room for the stack's row.
     StackFull,
-    /// Recorded on the unknown stack: the kernel gave no stack.
-    StackError,
     /// A new stack did not fit into the ring buffer. It is sent again with its next event.
     RingFull,
     /// Changes of mappings that were not told: no room in the ring buffer or for a call in flight, or a
@@ -57,7 +55,7 @@ pub struct Tally {
 
 impl Tally {
     /// How many kinds there are.
-    pub const LEN: usize = 18;
+    pub const LEN: usize = 17;
 
     /// The count of one kind.
     pub const fn get(&self, kind: TallyKind) -> u64 {

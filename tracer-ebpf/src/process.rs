@@ -2,7 +2,10 @@
 
 use aya_ebpf::{
     bindings::bpf_pidns_info,
-    helpers::{bpf_get_current_pid_tgid, bpf_probe_read_user, bpf_send_signal, generated::bpf_get_ns_current_pid_tgid},
+    helpers::{
+        bpf_get_current_pid_tgid, bpf_probe_read_user, bpf_send_signal,
+        generated::bpf_get_ns_current_pid_tgid,
+    },
 };
 use tracer_common::{EventHeader, EventKind, Trigger};
 

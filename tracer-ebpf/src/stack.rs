@@ -41,13 +41,13 @@ pub fn capture(call: &Returned, now: Now, thread: *mut ThreadState, source: Sour
         return kernel_stack::capture(call, now.space, thread);
     }
     match source {
-        Source::Walk => match recall(call, now, thread) {
-            Some(id) => id,
-            None => {
-                let id = walk(thread, now.space);
-                raw::instead(thread, now.space, id)
+        Source::Walk => {
+            if let Some(id) = recall(call, now, thread) {
+                return id;
             }
-        },
+            let id = walk(thread, now.space);
+            raw::instead(thread, now.space, id)
+        }
         // SAFETY: `thread` points to a map value that belongs to this thread alone.
         Source::Ahead => unsafe { (*thread).walk.stack },
     }

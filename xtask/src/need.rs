@@ -34,7 +34,7 @@ impl Need {
             || self.is_in_a_version_of_its_own()
     }
 
-    /// Debian keeps PostgreSQL's programs out of the path, a folder for each version.
+    /// Debian keeps the programs of `postgresql` out of the path, in a folder for each version.
     fn is_in_a_version_of_its_own(&self) -> bool {
         let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
         versions.into_iter().any(|version| version.path().join("bin").join(self.file).exists())

@@ -50,7 +50,7 @@ pub struct EventLedger {
     pub allocs: Side,
     /// Frees of blocks. A block let go by `realloc` is one too.
     pub frees: Side,
-    /// Recorded, but on the unknown stack, by reason: `stack_full`, `stack_error` …
+    /// Recorded, but on the unknown stack, by reason: `stack_full`
     pub unattributed: BTreeMap<&'static str, u64>,
     /// Marks that did not start an iteration of their own.
     pub marks_merged: u64,
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_lost_stack_or_mark_is_incomplete_too() {
-        let stackless = BTreeMap::from([("stack_full", 1), ("stack_error", 0)]);
+        let stackless = BTreeMap::from([("stack_full", 1)]);
         assert!(!EventLedger { unattributed: stackless, ..ledger() }.complete());
         assert!(!EventLedger { marks_merged: 1, ..ledger() }.complete());
         assert!(!EventLedger { interruptions: 1, ..ledger() }.complete());

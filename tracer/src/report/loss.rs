@@ -100,7 +100,6 @@ fn words(reason: &str) -> String {
         "missed_free" => "noticed when the address was handed out again",
         "ring_full" => "the stack did not fit into the ring buffer",
         "stack_full" => "no room for the stack",
-        "stack_error" => "the kernel gave no stack",
         "busy" => "a map was busy",
         other => return other.replace('_', " "),
     }

@@ -56,7 +56,6 @@ pub(super) fn events(recorder: &Recorder, attached: bool) -> Result<EventLedger,
         },
         unattributed: BTreeMap::from([
             ("stack_full", tally.get(TallyKind::StackFull)),
-            ("stack_error", tally.get(TallyKind::StackError)),
             ("ring_full", blocks_without_stack(recorder)),
             ("malformed_event", recorder.malformed_events),
         ]),

@@ -37,10 +37,8 @@ pub(super) struct Unwinding {
     /// The code as it was read last, and the address space that it was read in.
     code: Vec<Span>,
     space: Space,
-    /// How often objects had been unloaded before it was read.
-    removals: u64,
-    /// Whether none was while it was read.
-    is_steady: bool,
+    /// How often objects had been unloaded before it was read, and after.
+    removals: (u64, u64),
     published: Option<(Space, Vec<(u64, CodeSpan)>)>,
     version: u64,
     target_runs: bool,
@@ -63,8 +61,7 @@ impl Unwinding {
             rows: 0,
             code: Vec::new(),
             space: Space(0),
-            removals: 0,
-            is_steady: false,
+            removals: (0, 1), // not read yet
             published: None,
             version: 0,
             target_runs: false,
@@ -113,12 +110,12 @@ impl Unwinding {
         self.builder.add(new);
         self.code = modules.spans().collect();
         self.space = Space(before.space);
-        let any_removed = self.removals != before.removals;
-        self.removals = before.removals;
-        self.is_steady = before.removals == after.removals;
+        let any_removed = self.removals.0 != before.removals;
+        self.removals = (before.removals, after.removals);
         // The tables that are asked for come soon, and are made known with the code: that it is there is said
         // before only as long as nobody has to wait for that.
-        let is_urgent = any_removed || !self.is_pending() || kernel.free_code_maps() > SPARE_CODE_MAPS;
+        let is_urgent =
+            any_removed || !self.is_pending() || kernel.free_code_maps() > SPARE_CODE_MAPS;
         if self.target_runs && is_urgent { self.publish(kernel) } else { Ok(()) }
     }
 
@@ -196,7 +193,8 @@ impl Unwinding {
 
     /// The count of removals that the code was mapped at, as far as we know it; `None` where that is not certain.
     pub(super) fn removals(&self) -> Option<u64> {
-        self.is_steady.then_some(self.removals)
+        let (before, after) = self.removals;
+        (before == after).then_some(before)
     }
 
     fn publish(&mut self, kernel: &mut Kernel) -> Result<(), SessionError> {
@@ -207,7 +205,7 @@ impl Unwinding {
             self.published = Some((self.space, spans));
             self.version += 1;
         }
-        Ok(kernel.set_known_removals(self.removals)?)
+        Ok(kernel.set_known_removals(self.removals.0)?)
     }
 
     fn keep(&mut self, built: Built) {

@@ -75,10 +75,7 @@ fn judge(run: &Run) -> Result<usize> {
 }
 
 /// Gives 1 where it is not as it must be.
-fn print_wrong(
-    outcome: Option<&Outcome>,
-    check: impl FnOnce(&Outcome) -> Result<()>,
-) -> usize {
+fn print_wrong(outcome: Option<&Outcome>, check: impl FnOnce(&Outcome) -> Result<()>) -> usize {
     let Err(error) = outcome.context("a run is missing").and_then(check) else { return 0 };
     if let Some(outcome) = outcome {
         println!("  {} {}: {error:#}", outcome.program, outcome.mode);
