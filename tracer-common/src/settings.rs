@@ -19,8 +19,12 @@ pub struct Control {
     /// [`crate::KernelState::removals`] when the target's mappings were read last. While it differs, what the code
     /// map has may be gone, and other code be in its place.
     pub removals: u64,
-    /// Where the target's dynamic linker says what it is at (`_r_debug.r_state`); 0 while not known.
-    pub linking: u64,
+    /// Where the target's dynamic linker says what it is at (`struct r_debug` in `link.h`); 0 while not known.
+    pub linker: u64,
+    /// The highest `r_version` by which that says that there is one namespace; 0 where it doesn't say.
+    pub lone_version: u32,
+    /// Padding, zero.
+    pub _pad: u32,
 }
 
 /// Where an allocator's own code lies in the target.
@@ -33,6 +37,6 @@ pub struct CodeRange {
     pub end: u64,
 }
 
-const _: () = assert!(size_of::<Control>() == 40);
+const _: () = assert!(size_of::<Control>() == 48);
 
 pod!(Control, CodeRange);

@@ -87,10 +87,11 @@ pub fn known_removals() -> u64 {
     read!(removals)
 }
 
-/// Where the target's dynamic linker says what it is at; 0 while not known.
+/// Where the target's dynamic linker says what it is at, 0 while not known; and the highest version of that which says
+/// that there is one namespace.
 #[inline(always)]
-pub fn linking() -> u64 {
-    read!(linking)
+pub fn linker() -> (u64, u32) {
+    (read!(linker), read!(lone_version))
 }
 
 /// The target's thread group, as its pid namespace numbers it.

@@ -68,20 +68,32 @@ pub fn objects_changed() {
 }
 
 /// Counts what may have taken objects out of the target's memory, before it does and after it has. The dynamic linker
-/// says what it is at before and after each change (`r_state` in `link.h`): what neither begins nor ends a loading,
-/// or can't be read, may be an unloading.
+/// says what it is at before and after each change (`struct r_debug` in `link.h`): what neither begins nor ends a
+/// loading, or can't be read, may be an unloading. Where it opens what is there already, it says nothing of a
+/// beginning; but that is also what an unloading in a namespace of its own (`dlmopen`) looks like.
 #[inline(always)]
 fn note_removal(now: Now) {
     const CONSISTENT: u32 = 0;
     const ADDING: u32 = 1;
     const UNKNOWN: u32 = u32::MAX;
+    let (at, lone) = control::linker();
     // SAFETY: reads the target's memory through the helper, which checks the address.
-    let linking = unsafe { bpf_probe_read_user(control::linking() as *const u32) };
-    let linking = linking.unwrap_or(UNKNOWN);
-    let before = now.set_linking(linking);
-    if !matches!((before, linking), (CONSISTENT, ADDING) | (ADDING, CONSISTENT)) {
-        now.removed();
+    let read = unsafe { bpf_probe_read_user(at as *const Linker) };
+    let Linker { version, state, .. } =
+        read.unwrap_or(Linker { version: UNKNOWN, other: [0; 5], state: UNKNOWN });
+    match (now.set_linking(state), state) {
+        (CONSISTENT, ADDING) | (ADDING, CONSISTENT) => {}
+        (CONSISTENT, CONSISTENT) if version <= lone => {}
+        _ => now.removed(),
     }
+}
+
+/// `struct r_debug`, as far as it is of interest.
+#[repr(C)]
+struct Linker {
+    version: u32,
+    other: [u32; 5],
+    state: u32,
 }
 
 /// Wakes the controller. A full ring buffer has waked it already.

@@ -250,16 +250,17 @@ impl Kernel {
         self.write_control()
     }
 
-    /// Says where the target's dynamic linker keeps what it is at.
+    /// Says where the target's dynamic linker keeps what it is at, and up to which version that tells that there is one
+    /// namespace.
     ///
     /// # Errors
     ///
     /// Where the map can't be written.
-    pub fn set_linking(&mut self, address: Addr) -> Result<(), BpfError> {
-        if self.control.linking == address.0 {
+    pub fn set_linker(&mut self, address: Addr, lone_version: u32) -> Result<(), BpfError> {
+        if self.control.linker == address.0 {
             return Ok(());
         }
-        self.control.linking = address.0;
+        (self.control.linker, self.control.lone_version) = (address.0, lone_version);
         self.write_control()
     }
 

@@ -18,9 +18,20 @@ use crate::{
 /// Called by the dynamic linker when its list of objects has changed; debuggers break there.
 const LINKER_HOOK: &str = "_dl_debug_state";
 
-/// Where the dynamic linker says what it is at: `struct r_debug`, whose field `r_state` lies here (`link.h`).
+/// Where the dynamic linker says what it is at.
 const LINKER_STATE: &str = "_r_debug";
-const LINKER_STATE_AT: u64 = 24;
+/// glibc's dynamic linker exports this since version 2.35, by which it also raises `r_version` to 2 with the first further
+/// namespace.
+const SINCE_2_35: &str = "__rseq_offset";
+
+/// A dynamic linker's account of itself.
+#[derive(Debug)]
+struct Linker {
+    module: ModuleId,
+    address: ElfAddr,
+    /// Whether it tells that there are several namespaces.
+    tells: bool,
+}
 
 /// Knows which objects are probed already.
 #[derive(Debug)]
@@ -39,8 +50,8 @@ pub(super) struct Prober {
     mappings: usize,
     allocators: Vec<String>,
     is_go: bool,
-    /// Where dynamic linkers keep their state.
-    linkers: Vec<(ModuleId, ElfAddr)>,
+    /// The dynamic linkers of all images.
+    linkers: Vec<Linker>,
     /// What the kernel side knows by address, which another image has elsewhere.
     placed: BTreeMap<ModuleId, Placed>,
 }
@@ -195,8 +206,9 @@ impl Prober {
         let hook = sites::find_function(&object, LINKER_HOOK);
         if let Ok(hook) = &hook {
             kernel.attach_linker(probed, hook.site.offset, LINKER_HOOK)?;
-            if let Some(state) = sites::find_variable(&object, LINKER_STATE) {
-                self.linkers.push((module.id, ElfAddr(state.0 + LINKER_STATE_AT)));
+            if let Some(address) = sites::find_variable(&object, LINKER_STATE) {
+                let tells = sites::find_variable(&object, SINCE_2_35).is_some();
+                self.linkers.push(Linker { module: module.id, address, tells });
             }
         }
         self.probe_allocator(kernel, module.id, probed, &object)?;
@@ -222,11 +234,13 @@ impl Prober {
                 kernel.set_allocator(index, start, end)?;
             }
         }
-        let mut linkers = self.linkers.iter();
-        match linkers.find_map(|&(module, at)| modules.address_of(module, at)) {
-            Some(at) => Ok(kernel.set_linking(at)?),
-            None => Ok(()),
+        for &Linker { module, address, tells } in &self.linkers {
+            if let Some(at) = modules.address_of(module, address) {
+                kernel.set_linker(at, tells.into())?;
+                break;
+            }
         }
+        Ok(())
     }
 
     fn probe_allocator(
