@@ -86,6 +86,9 @@ pub struct EpochSlot {
     pub unknown: RowCounts,
 }
 
+/// [`KernelState::linking`] while objects are being loaded (`RT_ADD` in `link.h`).
+pub const LINKING_ADDS: u32 = 1;
+
 /// What only the kernel side writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]

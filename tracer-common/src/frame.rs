@@ -161,7 +161,8 @@ impl StackHash {
     /// A stack without frames.
     #[inline(always)]
     pub const fn new(space: Space) -> Self {
-        Self(space.0 as u64 ^ 0x6d65_6d74_7261_6365)
+        // Not merely part of what the first word is mixed with: a word that differs as the spaces do would undo it.
+        Self(0x6d65_6d74_7261_6365).with(space.0 as u64)
     }
 
     /// Mixes in a word.

@@ -23,7 +23,7 @@ pub mod unwind;
 mod walk;
 
 pub use code::{CODE_MAPS, CodeMap, CodeSpan, MAX_SPANS, SpanKind};
-pub use epoch::{EpochSlot, KernelState, Row, RowCounts, RowKey, Trigger};
+pub use epoch::{EpochSlot, KernelState, LINKING_ADDS, Row, RowCounts, RowKey, Trigger};
 pub use event::{EventHeader, EventKind, RawStackEvent, StackEvent};
 pub use frame::{FrameAt, FrameWord, StackHash, UnwindStatus};
 pub use ids::{Epoch, Space, StackId};

@@ -24,6 +24,9 @@ pub const RAW_STACK_BYTES: usize = 16 << 10;
 /// Such stacks a second, at most; what is beyond keeps what the kernel side found of it.
 pub const RAW_STACKS_PER_SECOND: u32 = 500;
 
+/// Such stacks in an epoch, at most. Each has a row of its own, and rows are for stacks that come again.
+pub const RAW_STACKS_PER_EPOCH: u32 = 8192;
+
 /// Objects with an allocator whose own frees are told apart.
 pub const MAX_ALLOCATORS: u32 = 8;
 
@@ -46,6 +49,9 @@ pub const DEFAULT_MAX_STACKS: u32 = 65_536;
 
 /// Bytes of the ring buffer that carries new stacks. A power of two.
 pub const RING_BYTES: u32 = 1 << 20;
+
+/// Bytes of it that stacks leave alone: they are sent again, but not what wakes the controller and says why.
+pub const KEPT_BYTES: u32 = 1 << 16;
 
 /// Bytes of the ring buffer for stacks that go as raw memory: room for 127 of them. A power of two.
 pub const RAW_RING_BYTES: u32 = 1 << 21;

@@ -83,7 +83,7 @@ pub fn walk_on<C: EbpfContext>(ctx: &C) {
 fn end(thread: *mut ThreadState) {
     let id: StackId = walk::end(thread);
     if let Some(now) = epochs::now() {
-        let id = raw::instead(thread, now.space, id);
+        let id = raw::instead(thread, now.space, now.epoch, id);
         // SAFETY: as above.
         unsafe { (*thread).walk.stack = id };
     }

@@ -7,7 +7,7 @@ use aya_ebpf::{
         generated::bpf_get_ns_current_pid_tgid,
     },
 };
-use tracer_common::{EventHeader, EventKind, Trigger};
+use tracer_common::{EventHeader, EventKind, LINKING_ADDS, Trigger};
 
 use crate::{
     control,
@@ -60,8 +60,9 @@ pub fn objects_changed() {
     let event = EventHeader { kind: EventKind::Objects as u32, space: now.space };
     let Some(mut entry) = stack::EVENTS.reserve::<EventHeader>(0) else { return };
     entry.write(event);
-    if control::sync_objects() {
-        // SAFETY: concerns the current process only, which is the target: the probe is set in no other.
+    // Children that share the target's memory (`vfork`) come here, too, and nobody would let them go on.
+    if control::sync_objects() && is_target() {
+        // SAFETY: concerns the current process only, which is the target.
         unsafe { bpf_send_signal(SIGSTOP) };
     }
     entry.submit(0);
@@ -74,7 +75,7 @@ pub fn objects_changed() {
 #[inline(always)]
 fn note_removal(now: Now) {
     const CONSISTENT: u32 = 0;
-    const ADDING: u32 = 1;
+    const ADDING: u32 = LINKING_ADDS;
     const UNKNOWN: u32 = u32::MAX;
     let (at, lone) = control::linker();
     // SAFETY: reads the target's memory through the helper, which checks the address.

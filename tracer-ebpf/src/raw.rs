@@ -8,8 +8,9 @@ use aya_ebpf::{
     maps::{Array, RingBuf},
 };
 use tracer_common::{
-    EventHeader, EventKind, RawStackEvent, Space, StackHash, StackId, ThreadState, UnwindStatus,
-    limits::{RAW_RING_BYTES, RAW_STACK_BYTES, RAW_STACKS_PER_SECOND},
+    Epoch, EventHeader, EventKind, RawStackEvent, Space, StackHash, StackId, ThreadState,
+    UnwindStatus,
+    limits::{RAW_RING_BYTES, RAW_STACK_BYTES, RAW_STACKS_PER_EPOCH, RAW_STACKS_PER_SECOND},
 };
 
 use crate::atomic;
@@ -24,6 +25,10 @@ struct Budget {
     second: u64,
     /// Stacks in it.
     spent: u64,
+    /// The epoch of which `in_epoch` tells.
+    epoch: u64,
+    /// Stacks in it.
+    in_epoch: u64,
     /// Stacks in all.
     number: u64,
 }
@@ -38,7 +43,7 @@ static BUDGET: Array<Budget> = Array::with_max_entries(1, 0);
 /// Where the walk that gave `id` ended for want of a rule, sends the stack as it is and gives an id that is this one
 /// allocation's alone: two that look the same so far may come from different callers.
 #[inline(never)]
-pub fn instead(thread: *mut ThreadState, space: Space, id: StackId) -> StackId {
+pub fn instead(thread: *mut ThreadState, space: Space, epoch: Epoch, id: StackId) -> StackId {
     // SAFETY: `thread` points to a map value that belongs to this thread alone.
     let walk = unsafe { &mut (*thread).walk };
     walk.raw = 0;
@@ -48,7 +53,7 @@ pub fn instead(thread: *mut ThreadState, space: Space, id: StackId) -> StackId {
     if !hopeful {
         return id;
     }
-    let Some(number) = ticket() else { return id };
+    let Some(number) = ticket(epoch) else { return id };
     let Some(mut event) = RAW_STACKS.reserve::<RawStackEvent>(0) else { return id };
     let own = StackHash(id.0).finish(number as u32);
     let event_at = event.as_mut_ptr();
@@ -85,9 +90,9 @@ pub fn instead(thread: *mut ThreadState, space: Space, id: StackId) -> StackId {
     own
 }
 
-/// The number of this stack, if there is still room for it in this second.
+/// The number of this stack, if there is still room for it in this second and epoch.
 #[inline(always)]
-fn ticket() -> Option<u64> {
+fn ticket(epoch: Epoch) -> Option<u64> {
     let budget = BUDGET.get_ptr_mut(0)?;
     // SAFETY: points to the map's only element. Two threads may begin a second at once; then a few more go.
     unsafe {
@@ -97,6 +102,14 @@ fn ticket() -> Option<u64> {
             (&raw mut (*budget).spent).write_volatile(0);
         }
         if atomic::next(&raw mut (*budget).spent) >= u64::from(RAW_STACKS_PER_SECOND) {
+            return None;
+        }
+        let epoch = u64::from(epoch.0);
+        if (&raw const (*budget).epoch).read_volatile() != epoch {
+            (&raw mut (*budget).epoch).write_volatile(epoch);
+            (&raw mut (*budget).in_epoch).write_volatile(0);
+        }
+        if atomic::next(&raw mut (*budget).in_epoch) >= u64::from(RAW_STACKS_PER_EPOCH) {
             return None;
         }
         Some(atomic::next(&raw mut (*budget).number))

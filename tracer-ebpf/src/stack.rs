@@ -1,13 +1,13 @@
 //! "Give me the stack": the frames of the block's caller, their id, and sending them to user space once.
 
 use aya_ebpf::{
-    bindings::BPF_F_NO_PREALLOC,
+    bindings::{BPF_F_NO_PREALLOC, BPF_RB_AVAIL_DATA},
     macros::map,
     maps::{HashMap, RingBuf},
 };
 use tracer_common::{
     EventHeader, EventKind, Space, StackEvent, StackId, TallyKind, ThreadState,
-    limits::{DEFAULT_MAX_STACKS, MAX_FRAMES, RING_BYTES},
+    limits::{DEFAULT_MAX_STACKS, KEPT_BYTES, MAX_FRAMES, RING_BYTES},
 };
 
 use crate::{
@@ -46,7 +46,7 @@ pub fn capture(call: &Returned, now: Now, thread: *mut ThreadState, source: Sour
                 return id;
             }
             let id = walk(thread, now.space);
-            raw::instead(thread, now.space, id)
+            raw::instead(thread, now.space, now.epoch, id)
         }
         // SAFETY: `thread` points to a map value that belongs to this thread alone.
         Source::Ahead => unsafe { (*thread).walk.stack },
@@ -112,7 +112,8 @@ pub fn send(thread: *mut ThreadState, id: StackId, space: Space, source: Source)
     let bytes = StackEvent::HEAD + len * size_of::<u64>();
     // SAFETY: `bytes` is at most the event's size.
     let event = unsafe { core::slice::from_raw_parts(event.cast::<u8>(), bytes) };
-    if EVENTS.output::<[u8]>(event, 0).is_err() {
+    let full = EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) > u64::from(RING_BYTES - KEPT_BYTES);
+    if full || EVENTS.output::<[u8]>(event, 0).is_err() {
         tally::count(TallyKind::RingFull);
         return false;
     }

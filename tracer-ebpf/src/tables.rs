@@ -31,8 +31,9 @@ const ANY_SIZE: usize = 1 << 12;
 /// (`bpf_map_meta_equal` in `kernel/bpf/map_in_map.c`, `btf_find_field` in `kernel/bpf/btf.c`).
 type NodeWords = [u64; NODE_BYTES / size_of::<u64>()];
 
+/// The last element is for user space to wait with.
 #[btf_map]
-static TABLES: ArrayOfMaps<btf_maps::Array<NodeWords, 1, ANY_SIZE>, { MAX_TABLES as usize }> =
+static TABLES: ArrayOfMaps<btf_maps::Array<NodeWords, 1, ANY_SIZE>, { MAX_TABLES as usize + 1 }> =
     ArrayOfMaps::new();
 
 #[map]

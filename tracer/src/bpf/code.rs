@@ -1,13 +1,16 @@
 //! Where the target's code lies, and how to unwind it: what the kernel side is told.
 
 use std::{
-    sync::mpsc::{self, Receiver, TryRecvError},
+    sync::{
+        Arc,
+        mpsc::{self, Receiver, TryRecvError},
+    },
     thread,
 };
 
 use tracer_common::{CODE_MAPS, CodeMap, CodeSpan, MAX_SPANS, Space, SpanKind, names};
 
-use super::{BpfError, Kernel, kernel::settle};
+use super::{BpfError, Kernel};
 
 /// What was told so far.
 #[derive(Debug, Default)]
@@ -134,7 +137,7 @@ impl Kernel {
         let old = self.control.code_map;
         let next = (old + 1) % CODE_MAPS;
         if !self.code.readers.is_free(next) {
-            settle();
+            self.settler.settle();
             self.code.readers.none();
         }
         self.code.generation += 1;
@@ -146,7 +149,8 @@ impl Kernel {
         self.control.code_map = next;
         self.write_control()?;
         self.code.readers.switched(old);
-        self.code.readers.begin(settle);
+        let settler = Arc::clone(&self.settler);
+        self.code.readers.begin(move || settler.settle());
         Ok(())
     }
 }

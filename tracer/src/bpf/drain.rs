@@ -10,7 +10,7 @@ use tracer_common::{
     limits::MAX_EPOCHS, names,
 };
 
-use super::{BpfError, Event, Kernel, kernel::settle, maps::Maps};
+use super::{BpfError, Event, Kernel, maps::Maps};
 
 /// An epoch whose counters will not change any more.
 #[derive(Clone, Debug)]
@@ -67,7 +67,7 @@ impl Kernel {
         if running == first {
             return Ok(Vec::new());
         }
-        settle();
+        self.settler.settle();
         let mut epochs = Vec::new();
         for epoch in first..running {
             epochs.push(self.take_slot(Epoch(epoch))?);

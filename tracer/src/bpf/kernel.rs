@@ -1,15 +1,17 @@
 //! Loading the object, and switching the recording on and off.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use aya::{
     Ebpf, EbpfLoader, VerifierLogLevel, include_bytes_aligned,
     programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _, UProbe},
 };
-use rustix::thread::{MembarrierCommand, membarrier};
 use tracer_common::{Control, KernelState, Tally, names};
 
-use super::{BpfError, TableStore, TargetGroup, chain::Chain, code::CodeState, maps::Maps};
+use super::{
+    BpfError, TableStore, TargetGroup, attach::Probe, chain::Chain, code::CodeState, maps::Maps,
+    settle::Settler,
+};
 use crate::{release::KernelRelease, units::Addr};
 
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer-ebpf"));
@@ -82,6 +84,10 @@ pub struct Kernel {
     pub(super) code: CodeState,
     /// Capacity of the live set.
     pub(super) max_live: u32,
+    /// Waits for the programs.
+    pub(super) settler: Arc<Settler>,
+    /// All that are set.
+    pub(super) probes: Vec<Probe>,
 }
 
 const MARK_INTERVAL: &str = "mark_interval";
@@ -128,14 +134,17 @@ impl Kernel {
         }
         let maps = Maps::take(&mut ebpf)?;
         let chain = Chain::link(&mut ebpf, settings.walk)?;
+        let settler = Arc::new(maps.tables.settler()?);
         Ok(Self {
             ebpf,
             maps,
             chain,
+            settler,
             control: Control::default(),
             drained_space: 0,
             code: CodeState::default(),
             max_live: settings.max_live,
+            probes: Vec::new(),
         })
     }
 
@@ -172,7 +181,7 @@ impl Kernel {
     pub fn stop(&mut self, mark: UserMark) -> Result<(), BpfError> {
         self.control.active = 0;
         self.write_control()?;
-        settle();
+        self.settler.settle();
         self.mark(mark)
     }
 
@@ -277,7 +286,7 @@ impl Kernel {
         self.control.sync_objects = stop.into();
         self.write_control()?;
         if !stop {
-            settle();
+            self.settler.settle();
         }
         Ok(())
     }
@@ -294,17 +303,6 @@ impl Kernel {
 
     pub(super) fn write_control(&mut self) -> Result<(), BpfError> {
         self.maps.control.set(0, self.control, 0).map_err(BpfError::map(names::CONTROL))
-    }
-}
-
-/// Waits until every program that was running has ended.
-///
-/// `membarrier(GLOBAL)` is `synchronize_rcu`, and uprobe programs run inside one RCU section from start to
-/// end. Kernels with isolated (`nohz_full`) CPUs refuse it; there we give programs a thousand times their
-/// running time.
-pub(super) fn settle() {
-    if membarrier(MembarrierCommand::Global).is_err() {
-        std::thread::sleep(std::time::Duration::from_millis(20));
     }
 }
 

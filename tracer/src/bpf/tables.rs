@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    os::fd::AsFd as _,
     sync::{
         Arc,
         atomic::{AtomicU32, AtomicU64, Ordering},
@@ -16,7 +15,10 @@ use tracer_common::{
     unwind::{NODE_BYTES, Node},
 };
 
-use super::BpfError;
+use super::{
+    BpfError,
+    settle::{Settler, duplicate},
+};
 
 /// `BPF_F_INNER_MAP`: the tables may differ in size. As the kernel side declares them.
 const ANY_SIZE: u32 = 1 << 12;
@@ -154,9 +156,13 @@ impl TableStore {
         Ok(())
     }
 
+    /// Something that waits by means of the map.
+    pub(super) fn settler(&self) -> Result<Settler, BpfError> {
+        Settler::new(&self.outer, ANY_SIZE)
+    }
+
     fn clone_outer(&self) -> Result<MapData, BpfError> {
-        let fd = self.outer.fd().as_fd().try_clone_to_owned().map_err(BpfError::Descriptor)?;
-        MapData::from_fd(fd).map_err(BpfError::map(names::TABLES))
+        duplicate(&self.outer)
     }
 }
 

@@ -110,7 +110,7 @@ struct Queue {
     /// Whether nobody waits for a part of the tables.
     all_at_once: AtomicBool,
     /// The tables that were made: other objects with the same build id have the same.
-    by_build_id: Mutex<HashMap<Vec<u8>, Option<Arc<Tables>>>>,
+    by_build_id: Mutex<HashMap<(Vec<u8>, usize), Option<Arc<Tables>>>>,
 }
 
 /// An object whose tables are made, but not in the kernel.
@@ -242,7 +242,7 @@ fn make(queue: &Queue, made: &Sender<Made>) {
     }
 }
 
-/// Objects with the same build id get the very same.
+/// Objects with the same build id and length get the very same. (Some are built with an id that says nothing.)
 fn tables(queue: &Queue, source: &Source) -> Result<Option<Arc<Tables>>, BuildError> {
     let read;
     let object = match source {
@@ -253,7 +253,7 @@ fn tables(queue: &Queue, source: &Source) -> Result<Option<Arc<Tables>>, BuildEr
         }
     };
     let known = || queue.by_build_id.lock().unwrap_or_else(PoisonError::into_inner);
-    let build_id = sites::build_id(object);
+    let build_id = sites::build_id(object).map(|id| (id, object.len()));
     if let Some(tables) = build_id.as_ref().and_then(|id| known().get(id).cloned()) {
         return Ok(tables);
     }

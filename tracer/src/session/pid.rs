@@ -36,7 +36,9 @@ pub(super) async fn run(config: &TraceConfig, pid: Pid) -> Result<Exit, SessionE
     let mut modules = Modules::default();
     let mut prober = Prober::new(pid, config);
     let mut unwinding = Unwinding::new(&kernel)?;
-    prober.refresh(&mut kernel, &mut modules, &mut unwinding)?;
+    // Until nothing is new: what the target loads or unloads while its probes are set goes unnoticed until the dynamic
+    // linker's is.
+    while prober.refresh(&mut kernel, &mut modules, &mut unwinding)? {}
     prober.check(&modules)?;
     steps.done("setting probes");
     unwinding.finish(&mut kernel)?;

@@ -2,6 +2,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs::File,
+    os::unix::fs::MetadataExt as _,
     path::Path,
     sync::Arc,
 };
@@ -50,6 +52,8 @@ pub(super) struct Prober {
     mappings: usize,
     allocators: Vec<String>,
     is_go: bool,
+    /// Which module each file is, by device and number.
+    files: BTreeMap<(u64, u64), ModuleId>,
     /// The dynamic linkers of all images.
     linkers: Vec<Linker>,
     /// What the kernel side knows by address, which another image has elsewhere.
@@ -77,6 +81,7 @@ impl Prober {
             mappings: 0,
             allocators: Vec::new(),
             is_go: false,
+            files: BTreeMap::new(),
             linkers: Vec::new(),
             placed: BTreeMap::new(),
         }
@@ -87,7 +92,7 @@ impl Prober {
         self.pid
     }
 
-    /// Reads the target's mappings, has them unwound, and probes what is new among them.
+    /// Reads the target's mappings, has them unwound, and probes what is new among them. Gives whether anything was.
     ///
     /// # Errors
     ///
@@ -97,12 +102,13 @@ impl Prober {
         kernel: &mut Kernel,
         modules: &mut Modules,
         unwinding: &mut Unwinding,
-    ) -> Result<(), SessionError> {
+    ) -> Result<bool, SessionError> {
         // In this order: if the image is replaced in between, what we read is not taken for the old one's.
         let before = kernel.state()?;
         let new = modules.refresh(self.pid)?;
         let after = kernel.state()?;
         unwinding.look(kernel, modules, &before, &after)?;
+        let any_new = !new.is_empty();
         for module in new {
             self.fresh.insert(module.id);
             self.probe(kernel, &module)?;
@@ -113,7 +119,7 @@ impl Prober {
         if let Some(address) = modules.trampoline() {
             kernel.set_trampoline(address)?;
         }
-        Ok(())
+        Ok(any_new)
     }
 
     /// Sets all probes again, through another thread: those that are set for a task which has ended do not
@@ -202,6 +208,7 @@ impl Prober {
             return Ok(());
         };
         let probed = ProbedFile { file, path: &module.path, pid: self.pid };
+        self.forget_rewritten(kernel, module, file)?;
         self.is_go |= sites::is_go(&object);
         let hook = sites::find_function(&object, LINKER_HOOK);
         if let Ok(hook) = &hook {
@@ -214,6 +221,29 @@ impl Prober {
         self.probe_allocator(kernel, module.id, probed, &object)?;
         self.probe_mappings(kernel, probed, &object)?;
         self.probe_mark(kernel, probed, module, &object)
+    }
+
+    /// The file may be one that was mapped before, with other content.
+    fn forget_rewritten(
+        &mut self,
+        kernel: &mut Kernel,
+        module: &Module,
+        file: &File,
+    ) -> Result<(), SessionError> {
+        let Ok(metadata) = file.metadata() else { return Ok(()) };
+        let (device, number) = (metadata.dev(), metadata.ino());
+        let before = self.files.insert((device, number), module.id);
+        if before.is_some_and(|before| before != module.id) {
+            let probes = kernel.detach_file(device, number)?;
+            if probes > 0 {
+                tracing::warn!(
+                    "{} was written anew with {probes} probes in it: until they were taken out just now, wherever \
+                     one was, the kernel executed the old instruction; replace such files by renaming a new one",
+                    module.path.display()
+                );
+            }
+        }
+        Ok(())
     }
 
     /// Tells the kernel side of what it knows by address, where that is new or has changed.

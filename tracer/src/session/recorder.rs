@@ -376,7 +376,7 @@ impl Recorder {
         } else {
             self.unplaced.clear(); // other code may be there now
         }
-        match refreshed {
+        match refreshed.map(drop) {
             // It ended, and what it had mapped is as we saw it last.
             Err(SessionError::Target(_)) => Ok(()),
             // One object that comes late must not cost the report of all others.

@@ -9,7 +9,9 @@ use std::{
 };
 
 use bytesize::ByteSize;
-use tracer_common::{CODE_MAPS, CodeSpan, FrameWord, KernelState, Space, SpanKind, unwind::Rule};
+use tracer_common::{
+    CODE_MAPS, CodeSpan, FrameWord, KernelState, LINKING_ADDS, Space, SpanKind, unwind::Rule,
+};
 
 use super::{
     SessionError,
@@ -108,6 +110,10 @@ impl Unwinding {
             }
         }
         self.builder.add(new);
+        // What is being loaded is taken out again where that fails, and that is no unloading. The end of the loading is told.
+        if [before, after].iter().any(|state| state.linking == LINKING_ADDS) {
+            return Ok(());
+        }
         self.code = modules.spans().collect();
         self.space = Space(before.space);
         let any_removed = self.removals.0 != before.removals;

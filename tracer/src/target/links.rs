@@ -34,7 +34,8 @@ impl Links {
     }
 }
 
-/// `executable`, and all that it needs, directly or not.
+/// `executable`, and all that it needs, directly or not. Where several objects answer to the name that is needed, none of
+/// them is taken: only the dynamic linker knows which it was (a library may bring its own copy of another).
 pub(super) fn linked_with(
     executable: ModuleId,
     links: &HashMap<ModuleId, Links>,
@@ -42,9 +43,11 @@ pub(super) fn linked_with(
     let mut linked = BTreeSet::from([executable]);
     let mut open = vec![executable];
     while let Some(links_of) = open.pop().and_then(|id| links.get(&id)) {
-        for (&id, other) in links {
-            let is_needed = other.names.iter().any(|name| links_of.needed.contains(name));
-            if is_needed && linked.insert(id) {
+        for name in &links_of.needed {
+            let mut named = links.iter().filter(|(_, other)| other.names.contains(name));
+            if let (Some((&id, _)), None) = (named.next(), named.next())
+                && linked.insert(id)
+            {
                 open.push(id);
             }
         }
@@ -97,6 +100,11 @@ mod tests {
         ]);
         let linked = linked_with(ModuleId(0), &all);
         assert_eq!(linked, (0..4).map(ModuleId).collect());
+
+        let mut twins = all;
+        twins.insert(ModuleId(6), links(&["liba.so.1"], &[]));
+        let linked = linked_with(ModuleId(0), &twins);
+        assert_eq!(linked, BTreeSet::from([ModuleId(0)]), "which of two it is is not known");
     }
 
     #[test]

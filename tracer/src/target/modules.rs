@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    fs::File,
+    fs::{File, Metadata},
     os::unix::{
         ffi::OsStrExt as _,
         fs::{FileExt as _, MetadataExt as _},
@@ -68,11 +68,32 @@ pub struct Modules {
     trampoline: Option<Addr>,
 }
 
-/// Device and number; for what has no file, the name.
+/// What tells modules apart: of what has no file, the name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Inode {
-    File(u64, u64),
+    File(Version),
     Special(PathBuf),
+}
+
+/// A file with its content: it may be written anew while nobody has it mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Version {
+    device: u64,
+    number: u64,
+    len: u64,
+    /// When it was written last: seconds and nanoseconds.
+    written: (i64, i64),
+}
+
+impl Version {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            number: metadata.ino(),
+            len: metadata.len(),
+            written: (metadata.mtime(), metadata.mtime_nsec()),
+        }
+    }
 }
 
 impl Modules {
@@ -178,7 +199,7 @@ impl Modules {
 
     fn executable(&self, pid: Pid) -> Option<ModuleId> {
         let metadata = std::fs::metadata(format!("/proc/{pid}/exe")).ok()?;
-        self.by_inode.get(&Inode::File(metadata.dev(), metadata.ino())).copied()
+        self.by_inode.get(&Inode::File(Version::of(&metadata))).copied()
     }
 
     fn range(&mut self, pid: Pid, map: &MemoryMap) -> Option<Range> {
@@ -199,7 +220,7 @@ impl Modules {
     fn file_module(&mut self, pid: Pid, map: &MemoryMap, path: &Path) -> Option<ModuleId> {
         let file = open_mapped(pid, map, path)?;
         let metadata = file.metadata().ok()?;
-        let inode = Inode::File(metadata.dev(), metadata.ino());
+        let inode = Inode::File(Version::of(&metadata));
         if let Some(&id) = self.by_inode.get(&inode) {
             return Some(id);
         }
