@@ -137,7 +137,7 @@ impl Document {
         for side in ["allocs", "frees"] {
             let side = &ledger[side];
             let set_aside: i64 =
-                ["failed", "filtered", "pending"].map(|part| integer(&side[part])).iter().sum();
+                ["failed", "filtered", "skipped", "pending"].map(|part| integer(&side[part])).iter().sum();
             let lost: i64 = side["lost"]
                 .as_object()
                 .into_iter()

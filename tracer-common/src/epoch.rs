@@ -53,6 +53,14 @@ pub enum Trigger {
     /// The target replaced its image. Cuts the epoch, so that rows of two images never share one; not
     /// an iteration's end.
     Exec = 4,
+    /// `snapshot` on `--control`'s FIFO.
+    Control = 6,
+    /// SIGUSR2 to memtrace.
+    Signal = 7,
+    /// Enter on memtrace's terminal.
+    Key = 8,
+    /// The target's own probe `memtrace:iteration`.
+    Usdt = 9,
 }
 
 impl Trigger {
@@ -64,6 +72,10 @@ impl Trigger {
             2 => Self::MarkFn,
             3 => Self::End,
             4 => Self::Exec,
+            6 => Self::Control,
+            7 => Self::Signal,
+            8 => Self::Key,
+            9 => Self::Usdt,
             _ => return None,
         })
     }

@@ -21,6 +21,11 @@ pub struct Control {
     pub removals: u64,
     /// Where the target's dynamic linker says what it is at (`_r_debug.r_state`); 0 while not known.
     pub linking: u64,
+    /// 1 while blocks that are allocated are not to be recorded. Frees are: a block that was recorded must not look
+    /// live for ever.
+    pub paused: u32,
+    /// Padding, zero.
+    pub _pad: u32,
 }
 
 /// Where an allocator's own code lies in the target.
@@ -33,6 +38,6 @@ pub struct CodeRange {
     pub end: u64,
 }
 
-const _: () = assert!(size_of::<Control>() == 40);
+const _: () = assert!(size_of::<Control>() == 48);
 
 pod!(Control, CodeRange);

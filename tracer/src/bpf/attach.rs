@@ -112,6 +112,19 @@ impl Kernel {
         self.attach(file, "mark_fn", offset, function)
     }
 
+    /// Marks at the target's own probe `memtrace:iteration`.
+    ///
+    /// # Errors
+    ///
+    /// Where the kernel refuses the probe.
+    pub fn attach_usdt(
+        &mut self,
+        file: ProbedFile<'_>,
+        offset: FileOffset,
+    ) -> Result<(), BpfError> {
+        self.attach(file, "mark_usdt", offset, "memtrace:iteration")
+    }
+
     /// Tells us of each object that the dynamic linker loads from now on.
     ///
     /// # Errors
