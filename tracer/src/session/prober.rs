@@ -22,6 +22,9 @@ const LINKER_HOOK: &str = "_dl_debug_state";
 const LINKER_STATE: &str = "_r_debug";
 const LINKER_STATE_AT: u64 = 24;
 
+/// The static probe by which a target says that an iteration has ended.
+const USDT: (&str, &str) = ("memtrace", "iteration");
+
 /// Knows which objects are probed already.
 #[derive(Debug)]
 pub(super) struct Prober {
@@ -31,6 +34,8 @@ pub(super) struct Prober {
     mark: Option<MarkFunction>,
     bench: Option<BenchMode>,
     marked: BTreeSet<(ModuleId, FileOffset)>,
+    /// Places of the target's own probe.
+    usdt: usize,
     /// Modules that were probed since the image was last replaced.
     fresh: BTreeSet<ModuleId>,
     /// Near names, best first, of each object that was searched for the mark function in vain.
@@ -60,6 +65,7 @@ impl Prober {
             mark: config.mark_fn.clone(),
             bench: config.bench,
             marked: BTreeSet::new(),
+            usdt: 0,
             fresh: BTreeSet::new(),
             near: Vec::new(),
             functions: 0,
@@ -139,6 +145,11 @@ impl Prober {
         self.functions
     }
 
+    /// Whether the target marks by itself.
+    pub(super) fn has_usdt(&self) -> bool {
+        self.usdt > 0
+    }
+
     /// Whether anything allocates, and marks, as asked for.
     ///
     /// # Errors
@@ -201,7 +212,8 @@ impl Prober {
         }
         self.probe_allocator(kernel, module.id, probed, &object)?;
         self.probe_mappings(kernel, probed, &object)?;
-        self.probe_mark(kernel, probed, module, &object)
+        self.probe_mark(kernel, probed, module, &object)?;
+        self.probe_usdt(kernel, probed, &object)
     }
 
     /// Tells the kernel side of what it knows by address, where that is new or has changed.
@@ -330,6 +342,31 @@ impl Prober {
             }
             Err(error) => tracing::debug!("{}: {error}", module.path.display()),
         }
+        Ok(())
+    }
+}
+
+/// The target's own marks, told of by notes. They count whatever other marks were asked for.
+impl Prober {
+    fn probe_usdt(
+        &mut self,
+        kernel: &mut Kernel,
+        probed: ProbedFile<'_>,
+        object: &[u8],
+    ) -> Result<(), SessionError> {
+        // What can't be read has been said when allocators were looked for.
+        let Ok(sites) = sites::usdt_sites(object, USDT.0, USDT.1) else { return Ok(()) };
+        let path = probed.path.display();
+        if sites.iter().any(|site| site.guarded) {
+            tracing::warn!(
+                "{path}: the probe memtrace:iteration has a semaphore, which memtrace does not raise: where the program asks for it first, no marks come; take include/memtrace.h, which has none"
+            );
+        }
+        for site in &sites {
+            kernel.attach_usdt(probed, site.offset)?;
+            tracing::debug!("marking at memtrace:iteration in {path}");
+        }
+        self.usdt += sites.len();
         Ok(())
     }
 }
