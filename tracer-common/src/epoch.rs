@@ -116,8 +116,8 @@ pub struct KernelState {
     pub removals: u64,
     /// What the dynamic linker was last seen to be at.
     pub linking: u32,
-    /// Padding, zero.
-    pub _pad: u32,
+    /// The epoch that began with the last mark which user space made; 0 where that found no room.
+    pub user_mark: u32,
 }
 
 const _: () = assert!(size_of::<RowKey>() == 16);

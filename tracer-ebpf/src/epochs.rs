@@ -148,6 +148,16 @@ pub fn mark_call() {
     }
 }
 
+/// A mark that user space makes, one at a time, and tells apart from others by what is left in the state.
+#[inline(always)]
+pub fn mark_by_user(trigger: u32) {
+    let begun = mark(trigger);
+    if let Some(state) = STATE.get_ptr_mut(0) {
+        // SAFETY: `state` points to the map's only element; nobody else writes this field.
+        unsafe { (&raw mut (*state).user_mark).write_volatile(begun) };
+    }
+}
+
 /// The target passed its own probe for the end of an iteration.
 #[inline(always)]
 pub fn mark_usdt() {

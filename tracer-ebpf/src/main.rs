@@ -253,10 +253,11 @@ fn floor_return(_ctx: RetProbeContext) -> u32 {
 }
 
 /// Attaches to: nothing; the controller runs it to make a mark, so that all marks are made in the kernel. Its
-/// argument is the trigger; it gives the number of the epoch that then runs, 0 where the mark was merged.
+/// argument is the trigger.
 #[raw_tracepoint]
 fn mark_user(ctx: RawTracePointContext) -> i32 {
-    epochs::mark(ctx.arg::<u64>(0) as u32) as i32
+    epochs::mark_by_user(ctx.arg::<u64>(0) as u32);
+    0
 }
 
 /// Attaches to: `_dl_debug_state`, which the dynamic linker calls after each change of the list of

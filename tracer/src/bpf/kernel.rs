@@ -202,10 +202,10 @@ impl Kernel {
     pub fn mark(&mut self, mark: UserMark) -> Result<Option<Epoch>, BpfError> {
         let mut options = RawTracePointRunOptions::new();
         options.args[0] = mark.trigger() as u64;
-        let run = raw_tracepoint(&mut self.ebpf, MARK_USER)?
+        raw_tracepoint(&mut self.ebpf, MARK_USER)?
             .test_run(options)
             .map_err(BpfError::program(MARK_USER, "running"))?;
-        Ok(run.return_value.checked_sub(1).map(Epoch))
+        Ok(self.state()?.user_mark.checked_sub(1).map(Epoch))
     }
 
     /// Has blocks that are allocated from now on recorded, or left out. Returns when no program is at work any more
