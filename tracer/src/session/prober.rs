@@ -346,7 +346,7 @@ impl Prober {
     }
 }
 
-/// The target's own marks, told of by notes. They count whatever other marks were asked for.
+// The target's own marks, told of by notes. They count whatever other marks were asked for.
 impl Prober {
     fn probe_usdt(
         &mut self,
