@@ -1,4 +1,4 @@
-//! A PostgreSQL server with a data folder of its own, and one client.
+//! A `PostgreSQL` server with a data folder of its own, and one client.
 
 use std::{
     fs,

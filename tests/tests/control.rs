@@ -232,10 +232,10 @@ fn a_hostile_writer_harms_nothing() -> Result<()> {
 /// More words than memtrace can keep up with, all of them marks: each is answered in its order.
 #[test]
 fn a_flood_of_marks() -> Result<()> {
+    const MARKS: usize = 5_000;
     if cannot_trace(&["cc"]) {
         return Ok(());
     }
-    const MARKS: usize = 5_000;
     let mut fifos = ControlFifos::make()?;
     let mut target = obedient()?.start(&[])?;
     let memtrace = attach(&target, &fifos, "--format json")?;
@@ -254,7 +254,9 @@ fn a_flood_of_marks() -> Result<()> {
     fifos.say("stop")?;
     let report = memtrace.finish()?.document()?;
     let labels: Vec<_> = batches(&report).iter().filter_map(|(label, _)| *label).collect();
-    assert!(labels.into_iter().eq((1..=MARKS).map(|number| number.to_string()).collect::<Vec<_>>()));
+    assert!(
+        labels.into_iter().eq((1..=MARKS).map(|number| number.to_string()).collect::<Vec<_>>())
+    );
     assert_eq!(report.counts()[0], (0..20).sum::<i64>());
     report.assert_ledger_closes();
     Ok(())
@@ -263,10 +265,10 @@ fn a_flood_of_marks() -> Result<()> {
 /// Nobody takes the answers out of their pipe: they are dropped and counted, and the trace goes on.
 #[test]
 fn answers_that_nobody_reads() -> Result<()> {
+    const WORDS: usize = 20_000;
     if cannot_trace(&["cc"]) {
         return Ok(());
     }
-    const WORDS: usize = 20_000;
     let folder = tempfile::tempdir()?;
     let [control, ack] = ["ctl", "ack"].map(|name| folder.path().join(name));
     make_fifo(&control)?;

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use memtrace_tests::{
-    Book, ControlFifos, Document, Memtrace, Program, Target, cannot_trace, in_full, skip, until,
+    Book, ControlFifos, Counts, Document, Memtrace, Program, Target, cannot_trace, in_full, skip, until,
 };
 use rustix::process::Signal;
 
@@ -253,10 +253,10 @@ fn near_names_of_a_function_that_is_not_there() -> Result<()> {
 /// has in its own books.
 #[test]
 fn no_block_is_in_the_wrong_iteration() -> Result<()> {
+    const THREADS: u64 = 8;
     if cannot_trace(&["cc"]) {
         return Ok(());
     }
-    const THREADS: u64 = 8;
     let iterations: usize = if in_full() { 9_000 } else { 3_000 };
     let program = Program::compile("marker.c", &["-O1", "-fno-builtin", "-pthread"])?;
     let folder = tempfile::tempdir()?;
@@ -278,7 +278,7 @@ fn no_block_is_in_the_wrong_iteration() -> Result<()> {
     assert_eq!(book.marks.len(), iterations);
     assert_eq!(report.whole_iterations(), iterations, "marks that were seen");
     assert_eq!(report.number("/ledger/marks_merged"), 0);
-    let mut before = Default::default();
+    let mut before = Counts::default();
     let (mut blocks, mut wrong) = (0, 0);
     for (index, mark) in book.marks.iter().enumerate() {
         let own = mark.since(std::mem::replace(&mut before, *mark));
@@ -298,10 +298,10 @@ fn no_block_is_in_the_wrong_iteration() -> Result<()> {
 /// mark, and its totals are exact.
 #[test]
 fn iterations_without_end() -> Result<()> {
+    const RATE: i64 = 2_000;
     if cannot_trace(&["cc"]) {
         return Ok(());
     }
-    const RATE: i64 = 2_000;
     let iterations: i64 = if in_full() { 100_000 } else { 20_000 };
     let program = Program::compile("many.c", &FLAGS)?;
     let mut target = program.start(&[&RATE.to_string(), &iterations.to_string()])?;

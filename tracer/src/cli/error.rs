@@ -25,7 +25,9 @@ pub enum UsageError {
         text: String,
     },
     /// Not two FIFOs, nor one.
-    #[error("--control {text}: write fifo:CTL or fifo:CTL,ACK with the paths of two FIFOs that `mkfifo` made")]
+    #[error(
+        "--control {text}: write fifo:CTL or fifo:CTL,ACK with the paths of two FIFOs that `mkfifo` made"
+    )]
     Control {
         /// What was typed.
         text: String,

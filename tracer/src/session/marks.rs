@@ -116,10 +116,10 @@ pub(super) fn obey(recorder: &mut Recorder, words: Vec<Said>) -> Result<Answers,
     for said in words {
         let answer = match said {
             _ if !recorder.is_recording() => Err(Refused::Ended),
-            Ok(Word::Snapshot(label)) => match recorder.mark(UserMark::Control, label)? {
-                true => Ok(()),
-                false => Err(Refused::Merged),
-            },
+            Ok(Word::Snapshot(label)) => {
+                let ended = recorder.mark(UserMark::Control, label)?;
+                if ended { Ok(()) } else { Err(Refused::Merged) }
+            }
             Ok(Word::Enable) => recorder.kernel.pause(false).map(Ok)?,
             Ok(Word::Disable) => recorder.kernel.pause(true).map(Ok)?,
             Ok(Word::Stop) => {
@@ -143,7 +143,7 @@ async fn tick(clock: Option<&mut Interval>) {
 
 async fn received(signal: &mut Signal) {
     if signal.recv().await.is_none() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -43,11 +43,8 @@ pub(super) async fn run(config: &TraceConfig, pid: Pid) -> Result<Exit, SessionE
     steps.done("setting probes");
     unwinding.finish(&mut kernel)?;
     steps.done("making unwind tables (the rest of them)");
-    let config = &if prober.has_usdt() {
-        config.clone().for_marking_target()
-    } else {
-        config.clone()
-    };
+    let config =
+        &if prober.has_usdt() { config.clone().for_marking_target() } else { config.clone() };
     let mut writer = Writer::new(config, sink, &process);
     let mut recorder = Recorder::start(kernel, process, modules, prober, unwinding, config)?;
     tracing::info!(

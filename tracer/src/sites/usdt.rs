@@ -1,5 +1,5 @@
 //! Static probes that a program's author put in (USDT): places in the code that notes tell of, in the form of
-//! SystemTap's `sys/sdt.h`. Used for `memtrace:iteration`.
+//! `sys/sdt.h`. Used for `memtrace:iteration`.
 
 use object::{
     LittleEndian,
@@ -33,11 +33,7 @@ pub struct UsdtSite {
 /// # Errors
 ///
 /// Where the object is no ELF object of this machine. Notes that make no sense are passed over.
-pub fn usdt_sites(
-    object: &[u8],
-    provider: &str,
-    name: &str,
-) -> Result<Vec<UsdtSite>, SitesError> {
+pub fn usdt_sites(object: &[u8], provider: &str, name: &str) -> Result<Vec<UsdtSite>, SitesError> {
     let elf = Elf::parse(object)?;
     let Ok(sections) = elf.header.sections(ENDIAN, elf.data) else { return Ok(Vec::new()) };
     let base = address_of(&sections, BASE_SECTION);
@@ -86,10 +82,7 @@ impl<'data> Probe<'data> {
     }
 }
 
-fn address_of(
-    sections: &SectionTable<'_, FileHeader64<LittleEndian>>,
-    name: &[u8],
-) -> Option<u64> {
+fn address_of(sections: &SectionTable<'_, FileHeader64<LittleEndian>>, name: &[u8]) -> Option<u64> {
     let (_, section) = sections.section_by_name(ENDIAN, name)?;
     Some(section.sh_addr(ENDIAN))
 }

@@ -12,8 +12,8 @@ use std::os::fd::AsRawFd as _;
 
 use tokio::net::unix::pipe::{OpenOptions, Receiver};
 
-use self::{ack::Ack, words::Lines};
 pub(super) use self::words::{Refused, Said, Word};
+use self::{ack::Ack, words::Lines};
 use super::SessionError;
 use crate::cli::ControlFifos;
 

@@ -109,7 +109,8 @@ fn word(line: &[u8]) -> Said {
     let line = std::str::from_utf8(line).map_err(|_| Refused::NotText)?.trim();
     let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
     let rest = rest.trim_start();
-    let alone = |name, word| if rest.is_empty() { Ok(word) } else { Err(Refused::Argument { word: name }) };
+    let alone =
+        |name, word| if rest.is_empty() { Ok(word) } else { Err(Refused::Argument { word: name }) };
     match word {
         "snapshot" if rest.len() > LONGEST_LABEL || rest.contains(char::is_control) => {
             Err(Refused::Label)
@@ -160,7 +161,8 @@ mod tests {
         assert_eq!(one("stop now"), Err(Refused::Argument { word: "stop" }));
         let unknown = one("Snapshot").expect_err("words are lower-case").to_string();
         assert!(unknown.starts_with("unknown word \"Snapshot\"; the words are "), "{unknown}");
-        let hostile = one(&format!("\x1b[2J{}", "x".repeat(3000))).expect_err("no word").to_string();
+        let hostile =
+            one(&format!("\x1b[2J{}", "x".repeat(3000))).expect_err("no word").to_string();
         assert!(hostile.len() < 200 && !hostile.contains('\x1b'), "{hostile}");
         assert_eq!(one("snapshot a\x1b[2Jb"), Err(Refused::Label));
         assert_eq!(one(&format!("snapshot {}", "x".repeat(201))), Err(Refused::Label));

@@ -18,7 +18,8 @@ fn found(object: &[u8], name: &str) -> Vec<UsdtSite> {
 #[test]
 fn each_place_of_the_header_s_probe_is_found_and_is_a_nop() {
     let body = "int main(void) { MEMTRACE_ITERATION(); MEMTRACE_ITERATION(); return 0; }";
-    for flags in [&["-O2", "-pie", "-fPIE"][..], &["-O0", "-no-pie"], &["-O2", "-shared", "-fPIC"]] {
+    for flags in [&["-O2", "-pie", "-fPIE"][..], &["-O0", "-no-pie"], &["-O2", "-shared", "-fPIC"]]
+    {
         for (compiler, name) in [("cc", "usdt.c"), ("c++", "usdt.cc")] {
             let Some(object) = program(compiler, name, body, flags) else { return };
             let sites = found(&object, "iteration");
@@ -55,7 +56,9 @@ fn a_probe_behind_a_semaphore_is_known_as_one() {
 
 #[test]
 fn an_object_without_notes_has_none() {
-    let Some(object) = compiled("cc", "plain.c", "int main(void) { return 0; }", &[]) else { return };
+    let Some(object) = compiled("cc", "plain.c", "int main(void) { return 0; }", &[]) else {
+        return;
+    };
     assert_eq!(found(&object, "iteration"), []);
     assert!(usdt_sites(b"no object", "memtrace", "iteration").is_err());
 }
