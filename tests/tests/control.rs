@@ -73,6 +73,31 @@ fn each_word_has_its_effect_before_it_is_answered() -> Result<()> {
     Ok(())
 }
 
+/// The answer comes after the counters are final and drained: the iteration is in the report by then.
+#[test]
+fn an_answered_mark_is_in_the_report_already() -> Result<()> {
+    if cannot_trace(&["cc"]) {
+        return Ok(());
+    }
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("report");
+    let mut fifos = ControlFifos::make()?;
+    let mut target = obedient()?.start(&[])?;
+    let output = format!("--debug -o {}", file.display());
+    let memtrace = attach(&target, &fifos, &output)?;
+    for blocks in 1..=10 {
+        obey(&mut target, &format!("+ {blocks} 100"))?;
+        fifos.say("snapshot")?;
+        let report = fs::read_to_string(&file)?;
+        assert_eq!(report.matches("Raw peak usage").count(), blocks, "{report}");
+        let live = blocks * (blocks + 1) / 2;
+        assert!(report.contains(&format!("  {live} blocks: ")), "{live} blocks, not in {report}");
+    }
+    fifos.say("stop")?;
+    memtrace.finish()?.expect_code(0);
+    Ok(())
+}
+
 /// What is allocated while recording is disabled is left out and counted; what was recorded before is still seen to go.
 #[test]
 fn disabled_for_a_while() -> Result<()> {

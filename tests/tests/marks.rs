@@ -8,7 +8,8 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use memtrace_tests::{
-    Book, ControlFifos, Counts, Document, Memtrace, Program, Target, cannot_trace, in_full, skip, until,
+    Book, ControlFifos, Counts, Document, Memtrace, Program, Target, cannot_trace, in_full, skip,
+    until,
 };
 use rustix::process::Signal;
 
