@@ -219,7 +219,7 @@ fn a_hostile_writer_harms_nothing() -> Result<()> {
     fifos.say("snapshot after half a word")?;
 
     let mut writer = fifos.writer()?;
-    writer.write_all(&[b'x'; 3 << 20])?;
+    writer.write_all(&vec![b'x'; 3 << 20])?;
     writer.write_all(b"\n")?;
     assert!(fifos.answer()?.starts_with("error the line has more than 4096 bytes"));
     writer.write_all(b"\xff\x00\xfe\n")?;
@@ -266,8 +266,8 @@ fn a_flood_of_marks() -> Result<()> {
     let memtrace = attach(&target, &fifos, "--format json")?;
     let mut writer = fifos.writer()?;
     let flood = std::thread::spawn(move || {
-        let words: String = (1..=MARKS).map(|number| format!("snapshot {number}\n")).collect();
-        writer.write_all(words.as_bytes())
+        let words: Vec<_> = (1..=MARKS).map(|number| format!("snapshot {number}\n")).collect();
+        writer.write_all(words.concat().as_bytes())
     });
     for blocks in 0..20 {
         obey(&mut target, &format!("+ {blocks} 100"))?;
