@@ -101,6 +101,29 @@ fn the_target_s_own_probe() -> Result<()> {
     Ok(())
 }
 
+/// The kernel raises the semaphore of a probe that has one, and lowers it again: nothing is left in the target.
+#[test]
+fn a_probe_behind_a_semaphore() -> Result<()> {
+    if cannot_trace(&["cc"]) {
+        return Ok(());
+    }
+    let mut target = obedient()?.start(&[])?;
+    for _ in 0..2 {
+        let mut memtrace = Memtrace::attach(target.pid()).args("--format json").start()?;
+        memtrace.attached()?;
+        for blocks in 1..=3 {
+            obey(&mut target, &format!("+ {blocks} 100"))?;
+            obey(&mut target, "g")?;
+        }
+        memtrace.signal(Signal::INT)?;
+        let report = memtrace.finish()?.document()?;
+        assert_eq!(told(&report), [("usdt", None, 1), ("usdt", None, 2), ("usdt", None, 3)]);
+        target.send("s\n")?;
+        target.expect("semaphore 0")?;
+    }
+    Ok(())
+}
+
 #[test]
 fn the_probe_of_a_library_that_is_loaded_later() -> Result<()> {
     if cannot_trace(&["cc"]) {

@@ -3,14 +3,14 @@
 use std::{
     fs::File,
     num::NonZeroU32,
-    os::fd::AsRawFd as _,
+    os::fd::{AsFd as _, AsRawFd as _},
     path::{Path, PathBuf},
 };
 
-use aya::programs::{UProbe, uprobe::UProbeScope};
+use aya::programs::{ProgramError, UProbe, uprobe::UProbeScope};
 use tracer_common::{CodeRange, limits::MAX_ALLOCATORS, names};
 
-use super::{BpfError, Kernel, kernel::uprobe};
+use super::{BpfError, Kernel, kernel::uprobe, semaphore};
 use crate::{
     sites::Role,
     units::{Addr, FileOffset, Pid},
@@ -112,7 +112,8 @@ impl Kernel {
         self.attach(file, "mark_fn", offset, function)
     }
 
-    /// Marks at the target's own probe `memtrace:iteration`.
+    /// Marks at the target's own probe `memtrace:iteration`. Raises its semaphore, if it has one, for as long as the
+    /// probe is set.
     ///
     /// # Errors
     ///
@@ -121,8 +122,21 @@ impl Kernel {
         &mut self,
         file: ProbedFile<'_>,
         offset: FileOffset,
+        semaphore: Option<FileOffset>,
     ) -> Result<(), BpfError> {
-        self.attach(file, "mark_usdt", offset, "memtrace:iteration")
+        const NAME: &str = "memtrace:iteration";
+        let Some(counter) = semaphore else { return self.attach(file, "mark_usdt", offset, NAME) };
+        let failed = |source: ProgramError| BpfError::Attach {
+            function: NAME.to_owned(),
+            path: file.path.to_owned(),
+            source: source.into(),
+        };
+        let probe = uprobe(&mut self.ebpf, "mark_usdt")?;
+        let program = probe.fd().map_err(failed)?.as_fd();
+        let event = semaphore::attach(program, &held_path(file.file), file.pid, offset, counter)
+            .map_err(|error| failed(ProgramError::IOError(error)))?;
+        self.guarded.push(event);
+        Ok(())
     }
 
     /// Tells us of each object that the dynamic linker loads from now on.
@@ -161,9 +175,7 @@ impl Kernel {
         function: &str,
     ) -> Result<(), BpfError> {
         let probe: &mut UProbe = uprobe(&mut self.ebpf, self.chain.head(program))?;
-        // The kernel resolves the path once, to the inode; through our own descriptor it is the one that
-        // we looked at, whatever the target's file system does meanwhile.
-        let path = PathBuf::from(format!("/proc/self/fd/{}", file.file.as_raw_fd()));
+        let path = held_path(file.file);
         let scope = NonZeroU32::new(file.pid.0)
             .map_or(UProbeScope::CallingProcess, UProbeScope::OneProcess);
         probe.attach(offset.0, path, scope).map(drop).map_err(|source| BpfError::Attach {
@@ -172,4 +184,10 @@ impl Kernel {
             source: source.into(),
         })
     }
+}
+
+/// The kernel resolves the path once, to the inode; through our own descriptor it is the one that we looked at, whatever
+/// the target's file system does meanwhile.
+fn held_path(file: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }

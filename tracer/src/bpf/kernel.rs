@@ -1,6 +1,6 @@
 //! Loading the object, and switching the recording on and off.
 
-use std::fmt;
+use std::{fmt, os::fd::OwnedFd};
 
 use aya::{
     Ebpf, EbpfLoader, VerifierLogLevel, include_bytes_aligned,
@@ -100,6 +100,8 @@ pub struct Kernel {
     pub(super) code: CodeState,
     /// Capacity of the live set.
     pub(super) max_live: u32,
+    /// Probes behind semaphores.
+    pub(super) guarded: Vec<OwnedFd>,
 }
 
 const MARK_USER: &str = "mark_user";
@@ -153,6 +155,7 @@ impl Kernel {
             drained_space: 0,
             code: CodeState::default(),
             max_live: settings.max_live,
+            guarded: Vec::new(),
         })
     }
 

@@ -357,13 +357,17 @@ impl Prober {
         // What can't be read has been said when allocators were looked for.
         let Ok(sites) = sites::usdt_sites(object, USDT.0, USDT.1) else { return Ok(()) };
         let path = probed.path.display();
-        if sites.iter().any(|site| site.guarded) {
-            tracing::warn!(
-                "{path}: the probe memtrace:iteration has a semaphore, which memtrace does not raise: where the program asks for it first, no marks come; take include/memtrace.h, which has none"
-            );
-        }
         for site in &sites {
-            kernel.attach_usdt(probed, site.offset)?;
+            match kernel.attach_usdt(probed, site.offset, site.semaphore) {
+                // Another tool's probe is there already, which does not know of the semaphore.
+                Err(error) if site.semaphore.is_some() => {
+                    kernel.attach_usdt(probed, site.offset, None)?;
+                    tracing::warn!(
+                        "{path}: the semaphore of memtrace:iteration can't be raised, so the program may make no marks: {error}"
+                    );
+                }
+                attached => attached?,
+            }
             tracing::debug!("marking at memtrace:iteration in {path}");
         }
         self.usdt += sites.len();

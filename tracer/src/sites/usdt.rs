@@ -24,8 +24,9 @@ const KIND: u32 = 3;
 pub struct UsdtSite {
     /// The probe's instruction, a `nop`, in the file.
     pub offset: FileOffset,
-    /// Whether the program looks at a counter before it comes to this place, and passes it by while that is 0.
-    pub guarded: bool,
+    /// A counter that the program looks at before it comes to this place, which it passes by while that is 0; in the
+    /// file, too.
+    pub semaphore: Option<FileOffset>,
 }
 
 /// Every place of the probe `provider:name`, in order, each once. Code that was inlined has several.
@@ -49,7 +50,10 @@ pub fn usdt_sites(object: &[u8], provider: &str, name: &str) -> Result<Vec<UsdtS
         .filter_map(|probe| {
             let moved = base.map_or(0, |base| base.wrapping_sub(probe.base));
             let offset = elf.code_offset(ElfAddr(probe.address.wrapping_add(moved)))?;
-            Some(UsdtSite { offset, guarded: probe.semaphore != 0 })
+            let counter = ElfAddr(probe.semaphore.wrapping_add(moved));
+            let semaphore =
+                if probe.semaphore == 0 { None } else { Some(elf.data_offset(counter)?) };
+            Some(UsdtSite { offset, semaphore })
         })
         .collect();
     sites.sort_unstable();

@@ -26,7 +26,7 @@ fn each_place_of_the_header_s_probe_is_found_and_is_a_nop() {
             assert_eq!(sites.len(), 2, "{compiler} {flags:?}");
             for site in sites {
                 assert_eq!(object[site.offset.0 as usize], 0x90, "{compiler} {flags:?}");
-                assert!(!site.guarded);
+                assert_eq!(site.semaphore, None);
             }
             assert_eq!(found(&object, "iterations"), []);
         }
@@ -51,7 +51,7 @@ fn a_probe_behind_a_semaphore_is_known_as_one() {
         }
     "#;
     let Some(object) = compiled("cc", "guarded.c", GUARDED, &["-O1"]) else { return };
-    assert!(matches!(found(&object, "iteration")[..], [UsdtSite { guarded: true, .. }]));
+    assert!(matches!(found(&object, "iteration")[..], [UsdtSite { semaphore: Some(_), .. }]));
 }
 
 #[test]
