@@ -21,6 +21,7 @@ mod sink;
 mod stacks;
 mod steps;
 mod unwinding;
+mod usdt;
 mod writer;
 
 pub use error::SessionError;

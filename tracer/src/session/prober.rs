@@ -22,9 +22,6 @@ const LINKER_HOOK: &str = "_dl_debug_state";
 const LINKER_STATE: &str = "_r_debug";
 const LINKER_STATE_AT: u64 = 24;
 
-/// The static probe by which a target says that an iteration has ended.
-const USDT: (&str, &str) = ("memtrace", "iteration");
-
 /// Knows which objects are probed already.
 #[derive(Debug)]
 pub(super) struct Prober {
@@ -35,7 +32,7 @@ pub(super) struct Prober {
     bench: Option<BenchMode>,
     marked: BTreeSet<(ModuleId, FileOffset)>,
     /// Places of the target's own probe.
-    usdt: usize,
+    pub(super) usdt: usize,
     /// Modules that were probed since the image was last replaced.
     fresh: BTreeSet<ModuleId>,
     /// Near names, best first, of each object that was searched for the mark function in vain.
@@ -143,11 +140,6 @@ impl Prober {
     /// How many allocation functions were probed, in all objects so far.
     pub(super) fn functions(&self) -> usize {
         self.functions
-    }
-
-    /// Whether the target marks by itself.
-    pub(super) fn has_usdt(&self) -> bool {
-        self.usdt > 0
     }
 
     /// Whether anything allocates, and marks, as asked for.
@@ -342,35 +334,6 @@ impl Prober {
             }
             Err(error) => tracing::debug!("{}: {error}", module.path.display()),
         }
-        Ok(())
-    }
-}
-
-// The target's own marks, told of by notes. They count whatever other marks were asked for.
-impl Prober {
-    fn probe_usdt(
-        &mut self,
-        kernel: &mut Kernel,
-        probed: ProbedFile<'_>,
-        object: &[u8],
-    ) -> Result<(), SessionError> {
-        // What can't be read has been said when allocators were looked for.
-        let Ok(sites) = sites::usdt_sites(object, USDT.0, USDT.1) else { return Ok(()) };
-        let path = probed.path.display();
-        for site in &sites {
-            match kernel.attach_usdt(probed, site.offset, site.semaphore) {
-                // Another tool's probe is there already, which does not know of the semaphore.
-                Err(error) if site.semaphore.is_some() => {
-                    kernel.attach_usdt(probed, site.offset, None)?;
-                    tracing::warn!(
-                        "{path}: the semaphore of memtrace:iteration can't be raised, so the program may make no marks: {error}"
-                    );
-                }
-                attached => attached?,
-            }
-            tracing::debug!("marking at memtrace:iteration in {path}");
-        }
-        self.usdt += sites.len();
         Ok(())
     }
 }
