@@ -136,8 +136,10 @@ impl Document {
         assert_eq!(ledger["complete"], true, "{ledger:#}");
         for side in ["allocs", "frees"] {
             let side = &ledger[side];
-            let set_aside: i64 =
-                ["failed", "filtered", "pending"].map(|part| integer(&side[part])).iter().sum();
+            let set_aside: i64 = ["failed", "filtered", "skipped", "pending"]
+                .map(|part| integer(&side[part]))
+                .iter()
+                .sum();
             let lost: i64 = side["lost"]
                 .as_object()
                 .into_iter()

@@ -3,11 +3,13 @@
 
 mod binary;
 mod book;
+mod control;
 mod document;
 mod known;
 mod lines;
 mod memtrace;
 mod nginx;
+mod postgres;
 mod process;
 mod program;
 mod requirements;
@@ -16,10 +18,12 @@ mod wait;
 
 pub use binary::memtrace_binary;
 pub use book::{Book, Counts};
+pub use control::{ControlFifos, make_fifo};
 pub use document::{Document, Frame, Stack};
 pub use known::{Compared, KNOWN_FILE, Known, MOST_FRAMES};
 pub use memtrace::{Finished, Memtrace, Running};
 pub use nginx::Nginx;
+pub use postgres::Postgres;
 pub use process::{bytes_at, mapped_object, start_time};
 pub use program::Program;
 pub use requirements::{cannot_trace, in_full, skip};

@@ -5,13 +5,15 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::TcpStream,
-    os::unix::{fs::chown, net::UnixStream},
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use anyhow::{Context as _, Result, ensure};
-use memtrace_tests::{Document, LONG, Memtrace, Nginx, Running, Target, cannot_trace, skip, until};
+use memtrace_tests::{
+    Document, LONG, Memtrace, Nginx, Postgres, Running, Target, cannot_trace, skip, until,
+};
 use rustix::process::Signal;
 
 /// Of the allocated blocks, this many on whole stacks.
@@ -202,38 +204,12 @@ fn postgres() -> Result<()> {
     if cannot_trace(&["setpriv"]) {
         return Ok(());
     }
-    let Some((programs, user)) = postgres_programs() else {
+    let Some(mut postgres) = Postgres::start()? else {
         skip("PostgreSQL is not installed");
         return Ok(());
     };
-    let folder = tempfile::tempdir()?;
-    chown(folder.path(), Some(user), None)?;
-    let data = folder.path().join("data");
-    let as_user = |program: &str| {
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid", "postgres", "--regid", "postgres", "--init-groups"]);
-        command.args(["--pdeathsig", "KILL"]).arg(programs.join(program)).arg("-D").arg(&data);
-        command.current_dir(folder.path()).env("LC_ALL", "C");
-        command
-    };
-    let made = as_user("initdb").args(["--auth", "trust", "--no-sync"]).output()?;
-    ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let mut server = as_user("postgres");
-    server.arg("-k").arg(folder.path()).args(["-c", "listen_addresses=", "-c", "fsync=off"]);
-    server.args(["-c", "logging_collector=on", "-c", "jit=off"]);
-    let mut server = Target::start(&mut server)?;
-    let ready = || fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default();
-    until("postgres is ready", || ready().lines().last().is_some_and(|l| l.trim() == "ready"))?;
-
-    let mut psql = Command::new(programs.join("psql"));
-    psql.arg("--host").arg(folder.path());
-    psql.args(["--username", "postgres", "--dbname", "postgres", "-X", "-A", "-t", "-q"]);
-    let mut client = Target::start(&mut psql)?;
-    // Loads the language: how soon an object that comes later is known is not the question here.
-    client.send("DO $$ BEGIN END $$;\nSELECT 'pid=' || pg_backend_pid();\n")?;
-    let line = client.expect("pid=")?;
-    let pid = line.trim_start_matches("pid=").parse()?;
-    let memtrace = attach(pid)?;
+    let memtrace = attach(postgres.backend)?;
+    let client = &mut postgres.client;
     client.send(
         "CREATE TABLE t AS SELECT i, md5(i::text) AS text FROM generate_series(1, 20000) i;\n\
          CREATE INDEX ON t (text);\n\
@@ -256,22 +232,8 @@ fn postgres() -> Result<()> {
     client.send("SELECT 'finished';\n")?;
     client.expect("finished")?;
     let whole = end("postgres", memtrace);
-    client.close_input();
-    client.wait()?;
-    // What it has outside of its memory, it gives back only if it is asked to end.
-    server.signal(Signal::INT)?;
-    server.wait()?;
+    postgres.end()?;
     whole
-}
-
-/// Where its programs are, and the user that runs them.
-fn postgres_programs() -> Option<(PathBuf, u32)> {
-    let versions = fs::read_dir("/usr/lib/postgresql").ok()?;
-    let folders = versions.filter_map(|entry| Some(entry.ok()?.path().join("bin")));
-    let programs = folders.filter(|folder| folder.join("initdb").exists()).max()?;
-    let users = fs::read_to_string("/etc/passwd").ok()?;
-    let user = users.lines().find_map(|line| line.strip_prefix("postgres:"))?;
-    Some((programs, user.split(':').nth(1)?.parse().ok()?))
 }
 
 /// Reads one answer of redis, whatever it is.

@@ -19,6 +19,8 @@ fn usage_errors() -> Result<()> {
         "--pid 1 --iterations 0",
         "--pid 1 --mark-every 2",
         "--pid 1 --mark-fn @libc.so.6",
+        "--pid 1 --control ctl",
+        "--pid 1 --control fifo:ctl,ctl",
         "--pid 1 --min-size 2MB --max-size 1MB",
         "--pid 1 --format xml",
         "--pid 1 --force",

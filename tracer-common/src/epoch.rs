@@ -53,6 +53,14 @@ pub enum Trigger {
     /// The target replaced its image. Cuts the epoch, so that rows of two images never share one; not
     /// an iteration's end.
     Exec = 4,
+    /// `snapshot` on `--control`'s FIFO.
+    Control = 6,
+    /// SIGUSR2 to memtrace.
+    Signal = 7,
+    /// Enter on memtrace's terminal.
+    Key = 8,
+    /// The target's own probe `memtrace:iteration`.
+    Usdt = 9,
 }
 
 impl Trigger {
@@ -64,6 +72,10 @@ impl Trigger {
             2 => Self::MarkFn,
             3 => Self::End,
             4 => Self::Exec,
+            6 => Self::Control,
+            7 => Self::Signal,
+            8 => Self::Key,
+            9 => Self::Usdt,
             _ => return None,
         })
     }
@@ -107,8 +119,8 @@ pub struct KernelState {
     pub removals: u64,
     /// What the dynamic linker was last seen to be at.
     pub linking: u32,
-    /// Padding, zero.
-    pub _pad: u32,
+    /// The epoch that began with the last mark which user space made; 0 where that found no room.
+    pub user_mark: u32,
 }
 
 const _: () = assert!(size_of::<RowKey>() == 16);

@@ -23,8 +23,9 @@ pub struct Control {
     pub linker: u64,
     /// The highest `r_version` by which that says that there is one namespace; 0 where it doesn't say.
     pub lone_version: u32,
-    /// Padding, zero.
-    pub _pad: u32,
+    /// 1 while blocks that are allocated are not to be recorded. Frees are: a block that was recorded must not look
+    /// live for ever.
+    pub paused: u32,
 }
 
 /// Where an allocator's own code lies in the target.

@@ -12,6 +12,8 @@ pub enum TallyKind {
     AllocFailed,
     /// Blocks outside `--min-size`/`--max-size`.
     AllocFiltered,
+    /// Blocks that were allocated while recording was disabled.
+    AllocSkipped,
     /// Lost: the live set was full.
     AllocLiveFull,
     /// Lost: no room to keep the call in flight.
@@ -55,7 +57,7 @@ pub struct Tally {
 
 impl Tally {
     /// How many kinds there are.
-    pub const LEN: usize = 17;
+    pub const LEN: usize = 18;
 
     /// The count of one kind.
     pub const fn get(&self, kind: TallyKind) -> u64 {

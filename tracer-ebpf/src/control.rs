@@ -57,6 +57,12 @@ pub fn active() -> bool {
     read!(active) != 0
 }
 
+/// Whether blocks that are allocated now are to be left out.
+#[inline(always)]
+pub fn paused() -> bool {
+    read!(paused) != 0
+}
+
 /// Whether to stop the target when its list of loaded objects has changed.
 #[inline(always)]
 pub fn sync_objects() -> bool {

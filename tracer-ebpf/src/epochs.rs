@@ -95,25 +95,27 @@ impl Now {
 ///
 /// Which epoch an event belongs to is decided here, in the kernel: what happens between the mark and the
 /// controller's waking up is already counted for the next one.
+///
+/// `trigger` is a [`Trigger`]. Gives the number of the epoch that now runs; 0 where the mark found no room.
 #[inline(always)]
-pub fn mark(trigger: Trigger) {
-    let Some(state) = STATE.get_ptr_mut(0) else { return };
+pub fn mark(trigger: u32) -> u32 {
+    let Some(state) = STATE.get_ptr_mut(0) else { return 0 };
     // SAFETY: as above.
     let running = unsafe { (&raw const (*state).epoch).read_volatile() };
     // The trace's end and a new image must not be refused: two slots are kept for them, and one for what
     // comes after.
     let full = running.wrapping_sub(control::drained()) >= MAX_EPOCHS - 3;
-    if full && control::active() && trigger as u32 != Trigger::Exec as u32 {
+    if full && control::active() && trigger != Trigger::Exec as u32 {
         // SAFETY: as above.
         atomic::add(unsafe { &raw mut (*state).marks_merged }, 1);
-        return;
+        return 0;
     }
     // SAFETY: as above.
     let ended = atomic::next_u32(unsafe { &raw mut (*state).epoch });
     if let Some(slot) = slot(Epoch(ended)) {
         // SAFETY: this run alone ended this epoch, so it alone writes these fields.
         unsafe {
-            (*slot).trigger = trigger as u32;
+            (*slot).trigger = trigger;
             (*slot).end_ns = bpf_ktime_get_ns();
         }
     }
@@ -129,6 +131,7 @@ pub fn mark(trigger: Trigger) {
     // SAFETY: as above.
     let space = Space(unsafe { (*state).space });
     process::notify(EventHeader { kind: EventKind::Mark as u32, space });
+    ended.wrapping_add(1)
 }
 
 /// Counts an entry of the mark function, and marks at each Nth.
@@ -141,7 +144,25 @@ pub fn mark_call() {
     // SAFETY: as above.
     let calls = atomic::next(unsafe { &raw mut (*state).mark_calls }) + 1;
     if calls.is_multiple_of(control::mark_every()) {
-        mark(Trigger::MarkFn);
+        mark(Trigger::MarkFn as u32);
+    }
+}
+
+/// A mark that user space makes, one at a time, and tells apart from others by what is left in the state.
+#[inline(always)]
+pub fn mark_by_user(trigger: u32) {
+    let begun = mark(trigger);
+    if let Some(state) = STATE.get_ptr_mut(0) {
+        // SAFETY: `state` points to the map's only element; nobody else writes this field.
+        unsafe { (&raw mut (*state).user_mark).write_volatile(begun) };
+    }
+}
+
+/// The target passed its own probe for the end of an iteration.
+#[inline(always)]
+pub fn mark_usdt() {
+    if control::active() {
+        mark(Trigger::Usdt as u32);
     }
 }
 

@@ -43,7 +43,7 @@ use aya_ebpf::{
 use calls::Returned;
 use chain::Then;
 use stack::Source;
-use tracer_common::{CallKind, MapCallKind, Trigger};
+use tracer_common::{CallKind, MapCallKind};
 
 /// Attaches to: `malloc`, `valloc`, `pvalloc`, at an instruction before the first push.
 /// Captures: the size.
@@ -233,6 +233,13 @@ fn mark_fn(_ctx: ProbeContext) -> u32 {
     0
 }
 
+/// Attaches to: the target's static probe `memtrace:iteration`, a `nop`. Captures: that it was passed.
+#[uprobe]
+fn mark_usdt(_ctx: ProbeContext) -> u32 {
+    epochs::mark_usdt();
+    0
+}
+
 /// Attaches to: nothing, but where the bench asks for it, in place of all `enter_` programs. Captures nothing.
 #[uprobe]
 fn floor_entry(_ctx: ProbeContext) -> u32 {
@@ -245,17 +252,11 @@ fn floor_return(_ctx: RetProbeContext) -> u32 {
     0
 }
 
-/// Attaches to: nothing; the controller runs it to make a mark, so that all marks are made in the kernel.
+/// Attaches to: nothing; the controller runs it to make a mark, so that all marks are made in the kernel. Its
+/// argument is the trigger.
 #[raw_tracepoint]
-fn mark_interval(_ctx: RawTracePointContext) -> i32 {
-    epochs::mark(Trigger::Interval);
-    0
-}
-
-/// Attaches to: nothing; the controller runs it to end the last epoch.
-#[raw_tracepoint]
-fn mark_end(_ctx: RawTracePointContext) -> i32 {
-    epochs::mark(Trigger::End);
+fn mark_user(ctx: RawTracePointContext) -> i32 {
+    epochs::mark_by_user(ctx.arg::<u64>(0) as u32);
     0
 }
 

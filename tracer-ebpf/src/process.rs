@@ -24,7 +24,7 @@ pub fn exec(thread: u32) {
         return;
     }
     in_flight::forget_thread();
-    epochs::mark(Trigger::Exec);
+    epochs::mark(Trigger::Exec as u32);
     if let Some(now) = epochs::now() {
         now.begin_space();
         notify(EventHeader { kind: EventKind::Exec as u32, space: now.space });

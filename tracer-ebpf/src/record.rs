@@ -113,9 +113,10 @@ fn allocated(
 ) {
     // SAFETY: the entry belongs to this thread alone.
     unsafe { (*thread).last_block = address };
-    let wanted = control::wants(size);
+    let skipped = control::paused();
+    let wanted = !skipped && control::wants(size);
     if !wanted {
-        tally::count(TallyKind::AllocFiltered);
+        tally::count(if skipped { TallyKind::AllocSkipped } else { TallyKind::AllocFiltered });
         if !mappings::owes_stack(thread) {
             return;
         }

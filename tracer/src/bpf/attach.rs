@@ -3,17 +3,20 @@
 use std::{
     fs::File,
     num::NonZeroU32,
-    os::{fd::AsRawFd as _, unix::fs::MetadataExt as _},
+    os::{
+        fd::{AsFd as _, AsRawFd as _},
+        unix::fs::MetadataExt as _,
+    },
     path::{Path, PathBuf},
 };
 
 use aya::programs::{
-    UProbe,
+    ProgramError, UProbe,
     uprobe::{UProbeLinkId, UProbeScope},
 };
 use tracer_common::{CodeRange, limits::MAX_ALLOCATORS, names};
 
-use super::{BpfError, Kernel, kernel::uprobe};
+use super::{BpfError, Kernel, kernel::uprobe, semaphore};
 use crate::{
     sites::Role,
     units::{Addr, FileOffset, Pid},
@@ -124,6 +127,33 @@ impl Kernel {
         self.attach(file, "mark_fn", offset, function)
     }
 
+    /// Marks at the target's own probe `memtrace:iteration`. Raises its semaphore, if it has one, for as long as the
+    /// probe is set.
+    ///
+    /// # Errors
+    ///
+    /// Where the kernel refuses the probe.
+    pub fn attach_usdt(
+        &mut self,
+        file: ProbedFile<'_>,
+        offset: FileOffset,
+        semaphore: Option<FileOffset>,
+    ) -> Result<(), BpfError> {
+        const NAME: &str = "memtrace:iteration";
+        let Some(counter) = semaphore else { return self.attach(file, "mark_usdt", offset, NAME) };
+        let failed = |source: ProgramError| BpfError::Attach {
+            function: NAME.to_owned(),
+            path: file.path.to_owned(),
+            source: source.into(),
+        };
+        let probe = uprobe(&mut self.ebpf, "mark_usdt")?;
+        let program = probe.fd().map_err(failed)?.as_fd();
+        let event = semaphore::attach(program, &held_path(file.file), file.pid, offset, counter)
+            .map_err(|error| failed(ProgramError::IOError(error)))?;
+        self.guarded.push(event);
+        Ok(())
+    }
+
     /// Tells us of each object that the dynamic linker loads from now on.
     ///
     /// # Errors
@@ -178,9 +208,7 @@ impl Kernel {
     ) -> Result<(), BpfError> {
         let program = self.chain.head(program);
         let probe: &mut UProbe = uprobe(&mut self.ebpf, program)?;
-        // The kernel resolves the path once, to the inode; through our own descriptor it is the one that
-        // we looked at, whatever the target's file system does meanwhile.
-        let path = PathBuf::from(format!("/proc/self/fd/{}", file.file.as_raw_fd()));
+        let path = held_path(file.file);
         let scope = NonZeroU32::new(file.pid.0)
             .map_or(UProbeScope::CallingProcess, UProbeScope::OneProcess);
         let link = probe.attach(offset.0, path, scope).map_err(|source| BpfError::Attach {
@@ -194,4 +222,10 @@ impl Kernel {
         }
         Ok(())
     }
+}
+
+/// The kernel resolves the path once, to the inode; through our own descriptor it is the one that we looked at, whatever
+/// the target's file system does meanwhile.
+fn held_path(file: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }

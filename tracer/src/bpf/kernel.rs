@@ -1,12 +1,12 @@
 //! Loading the object, and switching the recording on and off.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, os::fd::OwnedFd, sync::Arc};
 
 use aya::{
     Ebpf, EbpfLoader, VerifierLogLevel, include_bytes_aligned,
     programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _, UProbe},
 };
-use tracer_common::{Control, KernelState, Tally, names};
+use tracer_common::{Control, Epoch, KernelState, Tally, Trigger, names};
 
 use super::{
     BpfError, TableStore, TargetGroup, attach::Probe, chain::Chain, code::CodeState, maps::Maps,
@@ -55,6 +55,24 @@ pub enum UserMark {
     Interval,
     /// The trace ends.
     End,
+    /// A script says so.
+    Control,
+    /// SIGUSR2 came.
+    Signal,
+    /// Enter was pressed.
+    Key,
+}
+
+impl UserMark {
+    const fn trigger(self) -> Trigger {
+        match self {
+            Self::Interval => Trigger::Interval,
+            Self::End => Trigger::End,
+            Self::Control => Trigger::Control,
+            Self::Signal => Trigger::Signal,
+            Self::Key => Trigger::Key,
+        }
+    }
 }
 
 /// Calls that were entered and have not returned.
@@ -88,10 +106,11 @@ pub struct Kernel {
     pub(super) settler: Arc<Settler>,
     /// All that are set.
     pub(super) probes: Vec<Probe>,
+    /// Probes behind semaphores.
+    pub(super) guarded: Vec<OwnedFd>,
 }
 
-const MARK_INTERVAL: &str = "mark_interval";
-const MARK_END: &str = "mark_end";
+const MARK_USER: &str = "mark_user";
 const TRACEPOINTS: [(&str, &str); 2] =
     [("process_exec", "sched_process_exec"), ("thread_exit", "sched_process_exit")];
 
@@ -129,7 +148,7 @@ impl Kernel {
             .map_max_entries(names::KNOWN, settings.max_stacks)
             .map_max_entries(names::ROWS, settings.max_stacks.saturating_mul(2));
         let mut ebpf = loader.load(OBJECT).map_err(BpfError::load)?;
-        for name in [MARK_INTERVAL, MARK_END].into_iter().chain(TRACEPOINTS.map(|(name, _)| name)) {
+        for name in [MARK_USER].into_iter().chain(TRACEPOINTS.map(|(name, _)| name)) {
             raw_tracepoint(&mut ebpf, name)?.load().map_err(BpfError::program(name, "loading"))?;
         }
         let maps = Maps::take(&mut ebpf)?;
@@ -145,6 +164,7 @@ impl Kernel {
             code: CodeState::default(),
             max_live: settings.max_live,
             probes: Vec::new(),
+            guarded: Vec::new(),
         })
     }
 
@@ -173,32 +193,47 @@ impl Kernel {
     }
 
     /// Stops recording, waits until no program is at work any more, and ends the last epoch: from here on the
-    /// maps don't change. The probes stay where they are and do nothing.
+    /// maps don't change. The probes stay where they are and do nothing. Gives the epoch that the mark ended.
     ///
     /// # Errors
     ///
     /// Where the map can't be written.
-    pub fn stop(&mut self, mark: UserMark) -> Result<(), BpfError> {
+    pub fn stop(&mut self, mark: UserMark) -> Result<Option<Epoch>, BpfError> {
         self.control.active = 0;
         self.write_control()?;
         self.settler.settle();
         self.mark(mark)
     }
 
-    /// Ends the running epoch, in the kernel, as every mark does.
+    /// Ends the running epoch, in the kernel, as every mark does. Gives that epoch; `None` where too many are not
+    /// drained yet, and the mark was merged into the running one.
     ///
     /// # Errors
     ///
     /// Where the kernel refuses to run the program.
-    pub fn mark(&mut self, mark: UserMark) -> Result<(), BpfError> {
-        let name = match mark {
-            UserMark::Interval => MARK_INTERVAL,
-            UserMark::End => MARK_END,
-        };
-        raw_tracepoint(&mut self.ebpf, name)?
-            .test_run(RawTracePointRunOptions::new())
-            .map(drop)
-            .map_err(BpfError::program(name, "running"))
+    pub fn mark(&mut self, mark: UserMark) -> Result<Option<Epoch>, BpfError> {
+        let mut options = RawTracePointRunOptions::new();
+        options.args[0] = mark.trigger() as u64;
+        raw_tracepoint(&mut self.ebpf, MARK_USER)?
+            .test_run(options)
+            .map_err(BpfError::program(MARK_USER, "running"))?;
+        Ok(self.state()?.user_mark.checked_sub(1).map(Epoch))
+    }
+
+    /// Has blocks that are allocated from now on recorded, or left out. Returns when no program is at work any more
+    /// that knew it otherwise.
+    ///
+    /// # Errors
+    ///
+    /// Where the map can't be written.
+    pub fn pause(&mut self, pause: bool) -> Result<(), BpfError> {
+        if self.control.paused == u32::from(pause) {
+            return Ok(());
+        }
+        self.control.paused = pause.into();
+        self.write_control()?;
+        self.settler.settle();
+        Ok(())
     }
 
     /// Live bytes, epoch and marks, as they are now.

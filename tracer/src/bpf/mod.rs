@@ -13,6 +13,7 @@ mod group;
 mod kernel;
 mod maps;
 mod memory;
+mod semaphore;
 mod settle;
 mod tables;
 

@@ -114,6 +114,11 @@ pub struct TraceArguments {
           value_parser = clap::value_parser!(u64).range(1..))]
     pub mark_every: u64,
 
+    /// Obey words from the FIFO CTL, one a line: snapshot [LABEL], enable, disable, stop, ping; each is answered with
+    /// ack in the FIFO ACK
+    #[arg(long, value_name = "fifo:CTL[,ACK]")]
+    pub control: Option<String>,
+
     /// Rows per list
     #[arg(short, long, value_name = "N", default_value_t = 10)]
     pub top: usize,

@@ -12,7 +12,7 @@ use clap::ColorChoice;
 use serde::Serialize;
 
 use super::{
-    UsageError,
+    ControlFifos, UsageError,
     arguments::{BenchMode, FormatArgument, TraceArguments},
 };
 use crate::units::Pid;
@@ -31,15 +31,23 @@ pub struct TraceConfig {
     pub debug: bool,
     /// Measured iterations until the end; `None`: until the target ends.
     pub iterations: Option<u64>,
+    /// Whether nobody said how many.
+    #[serde(skip)]
+    pub iterations_by_default: bool,
     /// Iterations before the baseline.
     pub warmup: usize,
     /// Time between marks.
     #[serde(serialize_with = "in_nanoseconds", rename = "interval_ns")]
     pub interval: Option<Duration>,
+    /// Whether no marks were asked for, so that the clock makes some unless the target does.
+    #[serde(skip)]
+    pub marks_by_default: bool,
     /// Function that marks.
     pub mark_fn: Option<MarkFunction>,
     /// Entries of that function per mark.
     pub mark_every: u64,
+    /// Where a script's words come from.
+    pub control: Option<ControlFifos>,
     /// Rows per list.
     pub top: usize,
     /// Smallest block recorded, bytes.
@@ -129,10 +137,11 @@ impl TraceConfig {
     pub(super) fn new(target: Target, trace: TraceArguments) -> Result<Self, UsageError> {
         let attaches = matches!(target, Target::Pid(_));
         let mark_fn = trace.mark_fn.map(|text| MarkFunction::parse(&text)).transpose()?;
-        let interval = match trace.interval {
-            None if attaches && mark_fn.is_none() => Some(DEFAULT_INTERVAL),
-            given => given,
-        };
+        let control = trace.control.map(|text| ControlFifos::parse(&text)).transpose()?;
+        let marks_by_default =
+            attaches && trace.interval.is_none() && mark_fn.is_none() && control.is_none();
+        let interval = trace.interval.or(marks_by_default.then_some(DEFAULT_INTERVAL));
+        let iterations_by_default = trace.iterations.is_none();
         let iterations = match trace.iterations {
             None if attaches && interval.is_some() => Some(DEFAULT_ITERATIONS),
             given => given,
@@ -161,10 +170,13 @@ impl TraceConfig {
             target,
             debug: trace.debug,
             iterations,
+            iterations_by_default,
             warmup: trace.warmup,
             interval,
+            marks_by_default,
             mark_fn,
             mark_every: trace.mark_every,
+            control,
             top: trace.top,
             min_size,
             max_size,
@@ -180,6 +192,19 @@ impl TraceConfig {
             color,
             bench: trace.bench,
         })
+    }
+
+    /// The same for a target that marks by itself (`memtrace:iteration`): by default, no other marks are made then,
+    /// and `--iterations` has no default.
+    #[must_use]
+    pub fn for_marking_target(mut self) -> Self {
+        if self.marks_by_default {
+            self.interval = None;
+            if self.iterations_by_default {
+                self.iterations = None;
+            }
+        }
+        self
     }
 }
 
@@ -250,6 +275,26 @@ mod tests {
         assert_eq!(config.mark_fn, Some(MarkFunction { symbol: "f".to_owned(), object }));
         let both = resolved("memtrace --pid 1 --mark-fn f -i 2s");
         assert_eq!((both.interval, both.iterations), (Some(Duration::from_secs(2)), Some(5)));
+    }
+
+    #[test]
+    fn so_does_a_script() {
+        let config = resolved("memtrace --pid 1 --control fifo:a,b");
+        assert_eq!((config.interval, config.iterations), (None, None));
+        assert!(config.control.is_some());
+        let both = resolved("memtrace --pid 1 --control fifo:a -i 2s");
+        assert_eq!((both.interval, both.iterations), (Some(Duration::from_secs(2)), Some(5)));
+        assert!(config_error("memtrace --pid 1 --control a,b").contains("fifo:CTL"));
+    }
+
+    #[test]
+    fn so_does_a_target_that_marks_by_itself() {
+        let marking = |line| resolved(line).for_marking_target();
+        let config = marking("memtrace --pid 1");
+        assert_eq!((config.interval, config.iterations), (None, None));
+        assert_eq!(marking("memtrace --pid 1 -n 7").iterations, Some(7));
+        let asked = marking("memtrace --pid 1 -i 2s");
+        assert_eq!((asked.interval, asked.iterations), (Some(Duration::from_secs(2)), Some(5)));
     }
 
     #[test]

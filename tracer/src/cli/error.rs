@@ -24,4 +24,12 @@ pub enum UsageError {
         /// What was typed.
         text: String,
     },
+    /// Not two FIFOs, nor one.
+    #[error(
+        "--control {text}: write fifo:CTL or fifo:CTL,ACK with the paths of two FIFOs that `mkfifo` made"
+    )]
+    Control {
+        /// What was typed.
+        text: String,
+    },
 }

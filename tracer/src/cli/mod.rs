@@ -3,6 +3,7 @@
 
 mod arguments;
 mod config;
+mod control;
 mod error;
 mod exit;
 mod request;
@@ -10,6 +11,7 @@ mod talk;
 
 pub use arguments::{Arguments, BenchMode, Command};
 pub use config::{Format, MarkFunction, Output, Target, TraceConfig};
+pub use control::ControlFifos;
 pub use error::UsageError;
 pub use exit::Exit;
 pub use request::Request;

@@ -38,7 +38,7 @@ pub(super) fn settings(max_live: u32, max_stacks: u32) -> KernelSettings {
 
 fn tracepoints(kernel: &mut Kernel) -> Finding {
     match kernel.watch_processes().and_then(|()| kernel.mark(UserMark::Interval)) {
-        Ok(()) => Finding::ok("tracepoints", "attached; a mark was made"),
+        Ok(_) => Finding::ok("tracepoints", "attached; a mark was made"),
         Err(error) => {
             let remedy = "boot a kernel with CONFIG_BPF_EVENTS=y and CONFIG_TRACEPOINTS=y";
             Finding::bad("tracepoints", chain(&error), remedy)

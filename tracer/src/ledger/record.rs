@@ -49,6 +49,10 @@ impl From<Trigger> for MarkTrigger {
         match trigger {
             Trigger::Interval => Self::Interval,
             Trigger::MarkFn => Self::MarkFn,
+            Trigger::Control => Self::Control,
+            Trigger::Signal => Self::Signal,
+            Trigger::Key => Self::Key,
+            Trigger::Usdt => Self::Usdt,
             Trigger::None | Trigger::Exec | Trigger::End => Self::End,
         }
     }

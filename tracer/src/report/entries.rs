@@ -136,6 +136,7 @@ pub struct SideEntry<'a> {
     pub recorded: u64,
     pub failed: u64,
     pub filtered: u64,
+    pub skipped: u64,
     pub pending: u64,
     pub unaccounted: i64,
     pub lost: &'a BTreeMap<&'static str, u64>,
@@ -149,6 +150,7 @@ impl<'a> From<&'a Side> for SideEntry<'a> {
             recorded: side.recorded,
             failed: side.failed,
             filtered: side.filtered,
+            skipped: side.skipped,
             pending: side.pending,
             unaccounted: i64::try_from(unaccounted).unwrap_or(if unaccounted < 0 {
                 i64::MIN

@@ -13,6 +13,8 @@ pub struct Side {
     pub failed: u64,
     /// Left out as asked, by size.
     pub filtered: u64,
+    /// Left out because recording was disabled.
+    pub skipped: u64,
     /// Calls that had not returned when the trace ended.
     pub pending: u64,
     /// Lost, by reason: `live_full`, `inflight_full`, `missed_return`, `read_fault`, `unknown_free` …
@@ -36,7 +38,7 @@ impl Side {
 
     /// Events that were rightly not recorded.
     pub(super) fn set_aside(&self) -> i128 {
-        i128::from(self.failed) + i128::from(self.filtered) + i128::from(self.pending)
+        [self.failed, self.filtered, self.skipped, self.pending].map(i128::from).iter().sum()
     }
 }
 
@@ -56,13 +58,13 @@ pub struct EventLedger {
     pub marks_merged: u64,
     /// How often the probes stopped firing, and nothing was seen until they were set again.
     pub interruptions: u64,
-    /// Whether blocks may exist that the trace did not see being born: it attached to a running process, or
-    /// recording was off for a while. Then frees of unknown blocks are expected.
+    /// Whether blocks may exist that the trace did not see being born, because it attached to a running process. Then
+    /// frees of unknown blocks are expected.
     pub blocks_from_before: bool,
 }
 
 impl EventLedger {
-    /// Whether on both sides seen = recorded + failed + filtered + pending + everything lost.
+    /// Whether on both sides seen = recorded + failed + filtered + skipped + pending + everything lost.
     pub fn closes(&self) -> bool {
         self.allocs.unaccounted() == 0 && self.frees.unaccounted() == 0
     }
@@ -77,9 +79,9 @@ impl EventLedger {
             && self.interruptions == 0
     }
 
-    /// Frees of unknown blocks that are no loss: those of blocks from before, or of filtered ones.
+    /// Frees of unknown blocks that are no loss: those of blocks from before, or that were left out.
     pub(super) fn expected_unknown_frees(&self) -> u64 {
-        if self.blocks_from_before || self.allocs.filtered > 0 {
+        if self.blocks_from_before || self.allocs.filtered > 0 || self.allocs.skipped > 0 {
             self.frees.lost.get(UNKNOWN_FREE).copied().unwrap_or(0)
         } else {
             0
@@ -124,6 +126,8 @@ mod tests {
         attached.allocs.seen += 1;
         attached.allocs.filtered = 1;
         assert!(attached.complete());
+        let skipping = Side { filtered: 0, skipped: 1, ..attached.allocs.clone() };
+        assert!(EventLedger { allocs: skipping, ..attached.clone() }.complete());
         attached.frees.seen += 1;
         attached.frees.lost.insert("inherited_free", 1);
         assert!(attached.closes() && !attached.complete());

@@ -31,6 +31,7 @@ pub(super) fn set_aside_line(events: &EventLedger) -> Option<String> {
     let parts: Vec<String> = [
         (allocs.failed, "allocation calls that failed"),
         (allocs.filtered, "allocations outside the size filter"),
+        (allocs.skipped, "allocations while recording was disabled"),
         (allocs.pending, "allocation calls that had not returned at the end"),
         (frees.filtered, "frees of filtered blocks"),
         (frees.failed, "frees that failed"),

@@ -34,6 +34,7 @@ pub(super) fn events(recorder: &Recorder, attached: bool) -> Result<EventLedger,
             recorded: allocated,
             failed: tally.get(TallyKind::AllocFailed),
             filtered: tally.get(TallyKind::AllocFiltered),
+            skipped: tally.get(TallyKind::AllocSkipped),
             pending: in_flight.calls + tally.get(TallyKind::AllocUnfinished),
             lost: BTreeMap::from([
                 ("live_full", tally.get(TallyKind::AllocLiveFull)),
@@ -83,7 +84,7 @@ pub(super) fn survivors(recorder: &Recorder) -> Result<Survivors, SessionError> 
     let mut cohorts: HashMap<(StackKey, u32), (u64, u64)> = HashMap::new();
     let space = Space(recorder.kernel.state()?.space);
     let mut add = |block: LiveBlock| {
-        let born = recorder.iteration_of.get(block.born.0 as usize).copied().unwrap_or(0);
+        let born = recorder.iteration_of.get(block.born).unwrap_or(0);
         let key = recorder.final_key(StackKey { space, stack: block.stack });
         let cohort = cohorts.entry((key, born)).or_default();
         cohort.0 += 1;

@@ -40,6 +40,27 @@ pub enum SessionError {
         /// Why it can't be had, with near names.
         reason: String,
     },
+    /// `--control` names nothing.
+    #[error("--control: there is no {}; make it: mkfifo {}", path.display(), path.display())]
+    FifoMissing {
+        /// What was asked for.
+        path: PathBuf,
+    },
+    /// `--control` names something else.
+    #[error("--control: {} is no FIFO; take another name, and make it: mkfifo PATH", path.display())]
+    NoFifo {
+        /// What was asked for.
+        path: PathBuf,
+    },
+    /// `--control`'s FIFO can't be used.
+    #[error("--control: {} can't be opened for reading and writing; see its permissions", path.display())]
+    Control {
+        /// What was asked for.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// An object could not be read.
     #[error("{}: can't be read as an ELF object", path.display())]
     Object {

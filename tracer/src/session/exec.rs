@@ -15,6 +15,7 @@ use nix::{
 use super::{
     SessionError,
     follow::{Ended, Signals, follow, watch},
+    marks::Marks,
     pid::{check_hazards, load, tell_memory},
     prober::Prober,
     recorder::Recorder,
@@ -40,6 +41,7 @@ pub(super) async fn run(
 ) -> Result<Exit, SessionError> {
     let mut steps = Steps::start();
     let mut signals = Signals::catch()?;
+    let mut marks = Marks::open(config)?;
     let sink = Sink::open(&config.output)?;
     let identity = if as_root { None } else { Identity::behind_sudo()? };
     let held = Held::start(command, identity.as_ref())?;
@@ -69,7 +71,7 @@ pub(super) async fn run(
     tracing::debug!("{} after {:.2} s", prober.summary(), steps.total().as_secs_f64());
     let mut child = launched.child;
     let mut recorder = Recorder::start(kernel, process, modules, prober, unwinding, config)?;
-    let ended = follow(&mut recorder, &mut writer, config, &mut signals).await?;
+    let ended = follow(&mut recorder, &mut writer, config, &mut signals, &mut marks).await?;
     tell_memory(&recorder.kernel, "at the end");
     let status = match (launched.ended, ended) {
         (Some(status), _) => Some(exit_status(status)),
@@ -77,6 +79,7 @@ pub(super) async fn run(
         (None, _) => None,
     };
     let verdict = writer.finish(&recorder, status.map(shell_code))?;
+    marks.end();
     if status.is_none() && ended == Ended::Terminate {
         // A signal that ends a trace is the child's, too, if it was sent to us alone; Ctrl-C reaches the child by
         // itself.

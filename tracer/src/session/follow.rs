@@ -11,7 +11,12 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval_at},
 };
 
-use super::{SessionError, recorder::Recorder, writer::Writer};
+use super::{
+    SessionError,
+    marks::{Asked, Marks, obey},
+    recorder::Recorder,
+    writer::Writer,
+};
 use crate::{bpf::UserMark, cli::TraceConfig};
 
 /// New stacks are taken in at least this often, even while no mark comes.
@@ -28,6 +33,8 @@ pub(super) enum Ended {
     Interrupt,
     /// SIGTERM or SIGHUP.
     Terminate,
+    /// A script says so.
+    Stopped,
     /// Nobody reads the report any more.
     ReaderGone,
 }
@@ -75,30 +82,25 @@ pub(super) async fn follow(
     writer: &mut Writer,
     config: &TraceConfig,
     signals: &mut Signals,
+    marks: &mut Marks,
 ) -> Result<Ended, SessionError> {
     let wanted = config.iterations.unwrap_or(u64::MAX);
     let events = watch(recorder.kernel.events_fd().map_err(SessionError::Runtime)?)?;
     let end = watch(recorder.process.as_fd().try_clone_to_owned().map_err(SessionError::Runtime)?)?;
     let tables = watch(recorder.unwinding.finished_fd().map_err(SessionError::Runtime)?)?;
-    let period = config.interval.unwrap_or(Duration::MAX / 4);
-    let mut clock =
-        interval_at(Instant::now() + period.min(Duration::from_secs(u64::from(u32::MAX))), period);
-    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    marks.start_clock(config.interval);
     let mut pulse = interval_at(Instant::now() + PULSE, PULSE);
     pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let ended = loop {
+        let mut answers = None;
         tokio::select! {
             biased;
             ended = signals.next() => break ended,
             ready = end.readable() => { let _ = ready.map_err(SessionError::Runtime)?; break Ended::Target }
-            _ = clock.tick(), if config.interval.is_some() => {
-                if recorder.measured() + 1 >= wanted && recorder.warmed_up() {
-                    // The last one: nothing may be recorded after its mark.
-                    recorder.stop(UserMark::Interval)?;
-                    break Ended::Enough;
-                }
-                recorder.kernel.mark(UserMark::Interval)?;
-            }
+            asked = marks.next() => match asked {
+                Asked::Mark(mark) => drop(recorder.mark(mark, None)?),
+                Asked::Words(words) => answers = Some(obey(recorder, words)?),
+            },
             ready = events.readable() => ready.map_err(SessionError::Runtime)?.clear_ready(),
             ready = tables.readable() => ready.map_err(SessionError::Runtime)?.clear_ready(),
             _ = pulse.tick() => {}
@@ -106,6 +108,12 @@ pub(super) async fn follow(
         recorder.catch_up()?;
         if !writer.iterations(recorder)? {
             break Ended::ReaderGone;
+        }
+        if let Some(answers) = answers {
+            marks.answer(&answers);
+            if answers.stop {
+                break Ended::Stopped;
+            }
         }
         if recorder.measured() >= wanted {
             break Ended::Enough;

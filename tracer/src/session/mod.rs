@@ -3,10 +3,14 @@
 
 mod books;
 mod builder;
+mod control;
 mod deferred;
+mod epoch_index;
 mod error;
 mod exec;
 mod follow;
+mod keyboard;
+mod marks;
 mod names;
 mod pace;
 mod pid;
@@ -17,6 +21,7 @@ mod sink;
 mod stacks;
 mod steps;
 mod unwinding;
+mod usdt;
 mod writer;
 
 pub use error::SessionError;

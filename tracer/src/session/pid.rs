@@ -3,6 +3,7 @@
 use super::{
     SessionError,
     follow::{Signals, follow},
+    marks::Marks,
     prober::Prober,
     recorder::Recorder,
     sink::Sink,
@@ -26,6 +27,7 @@ use crate::{
 pub(super) async fn run(config: &TraceConfig, pid: Pid) -> Result<Exit, SessionError> {
     let mut steps = Steps::start();
     let mut signals = Signals::catch()?;
+    let mut marks = Marks::open(config)?;
     let process = Process::open(pid)?;
     check_hazards(config, pid)?;
     let sink = Sink::open(&config.output)?;
@@ -43,6 +45,8 @@ pub(super) async fn run(config: &TraceConfig, pid: Pid) -> Result<Exit, SessionE
     steps.done("setting probes");
     unwinding.finish(&mut kernel)?;
     steps.done("making unwind tables (the rest of them)");
+    let config =
+        &if prober.has_usdt() { config.clone().for_marking_target() } else { config.clone() };
     let mut writer = Writer::new(config, sink, &process);
     let mut recorder = Recorder::start(kernel, process, modules, prober, unwinding, config)?;
     tracing::info!(
@@ -51,9 +55,11 @@ pub(super) async fn run(config: &TraceConfig, pid: Pid) -> Result<Exit, SessionE
         recorder.prober.summary(),
         steps.total().as_secs_f64(),
     );
-    follow(&mut recorder, &mut writer, config, &mut signals).await?;
+    follow(&mut recorder, &mut writer, config, &mut signals, &mut marks).await?;
     tell_memory(&recorder.kernel, "at the end");
-    writer.finish(&recorder, None)
+    let exit = writer.finish(&recorder, None)?;
+    marks.end();
+    Ok(exit)
 }
 
 /// Refuses a target that its probes would endanger.

@@ -44,6 +44,8 @@ pub(super) struct Prober {
     mark: Option<MarkFunction>,
     bench: Option<BenchMode>,
     marked: BTreeSet<(ModuleId, FileOffset)>,
+    /// Places of the target's own probe.
+    pub(super) usdt: usize,
     /// Modules that were probed since the image was last replaced.
     fresh: BTreeSet<ModuleId>,
     /// Near names, best first, of each object that was searched for the mark function in vain.
@@ -75,6 +77,7 @@ impl Prober {
             mark: config.mark_fn.clone(),
             bench: config.bench,
             marked: BTreeSet::new(),
+            usdt: 0,
             fresh: BTreeSet::new(),
             near: Vec::new(),
             functions: 0,
@@ -220,7 +223,8 @@ impl Prober {
         }
         self.probe_allocator(kernel, module.id, probed, &object)?;
         self.probe_mappings(kernel, probed, &object)?;
-        self.probe_mark(kernel, probed, module, &object)
+        self.probe_mark(kernel, probed, module, &object)?;
+        self.probe_usdt(kernel, probed, &object)
     }
 
     /// The file may be one that was mapped before, with other content.

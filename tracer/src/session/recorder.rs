@@ -10,8 +10,8 @@ use rustix::time::{ClockId, clock_gettime};
 use tracer_common::{Epoch, MapEvent, Space, Trigger, UnwindStatus};
 
 use super::{
-    SessionError, deferred::DeferredStacks, pace::Pace, prober::Prober, stacks::KnownStack,
-    unwinding::Unwinding,
+    SessionError, deferred::DeferredStacks, epoch_index::EpochIndex, pace::Pace, prober::Prober,
+    stacks::KnownStack, unwinding::Unwinding,
 };
 use crate::{
     bpf::{BpfError, Event, FinishedEpoch, Kernel, NewStack, UserMark},
@@ -46,7 +46,9 @@ pub(super) struct Recorder {
     /// Every stack seen.
     pub(super) stacks: HashMap<StackKey, KnownStack>,
     /// Which iteration (from 1) each drained epoch belongs to.
-    pub(super) iteration_of: Vec<u32>,
+    pub(super) iteration_of: EpochIndex,
+    /// Names that were given to marks, of epochs that are not booked yet.
+    labels: BTreeMap<Epoch, String>,
     pub(super) malformed_events: u64,
     /// How often the probes did not fire until they were set again.
     pub(super) interruptions: u64,
@@ -109,7 +111,8 @@ impl Recorder {
             mappings: Mappings::default(),
             later: BTreeMap::new(),
             stacks: HashMap::new(),
-            iteration_of: Vec::new(),
+            iteration_of: EpochIndex::default(),
+            labels: BTreeMap::new(),
             malformed_events: 0,
             interruptions: 0,
             pending,
@@ -185,7 +188,31 @@ impl Recorder {
     ///
     /// Where the kernel side does not answer.
     pub(super) fn stop(&mut self, mark: UserMark) -> Result<(), SessionError> {
-        self.kernel.stop(mark)?;
+        self.stop_labelled(mark, None)
+    }
+
+    /// Makes a mark; whether it ended an iteration, or was merged, because too many came before. Where it ends the last
+    /// iteration that was asked for, the recording stops with it: nothing is to be recorded after that.
+    ///
+    /// # Errors
+    ///
+    /// Where the kernel side does not answer.
+    pub(super) fn mark(
+        &mut self,
+        mark: UserMark,
+        label: Option<String>,
+    ) -> Result<bool, SessionError> {
+        if self.measured() + 1 >= self.wanted && self.warmed_up() {
+            return self.stop_labelled(mark, label).map(|()| true);
+        }
+        let ended = self.kernel.mark(mark)?;
+        self.labels.extend(ended.zip(label));
+        Ok(ended.is_some())
+    }
+
+    fn stop_labelled(&mut self, mark: UserMark, label: Option<String>) -> Result<(), SessionError> {
+        let ended = self.kernel.stop(mark)?;
+        self.labels.extend(ended.zip(label));
         self.catch_up()
     }
 
@@ -234,7 +261,7 @@ impl Recorder {
         let mut event = *event;
         event.stack =
             self.final_key(StackKey { space: event.header.space, stack: event.stack }).stack;
-        let present = event.epoch.0 as usize <= self.iteration_of.len();
+        let present = event.epoch.0 <= self.iteration_of.len();
         match Change::of(&event) {
             Ok(Some(change)) if present && !self.later.contains_key(&event.epoch) => {
                 self.mappings.apply(&change);
@@ -256,7 +283,8 @@ impl Recorder {
             .map(|(space, stack, counts)| (deferred.final_key(StackKey { space, stack }), counts));
         pending.rows.extend(rows);
         pending.peak_bytes = pending.peak_bytes.max(epoch.peak_bytes);
-        debug_assert_eq!(epoch.epoch, Epoch(self.iteration_of.len() as u32));
+        debug_assert_eq!(epoch.epoch, Epoch(self.iteration_of.len()));
+        let label = self.labels.remove(&epoch.epoch);
         self.iteration_of.push(self.iterations + 1);
         for change in self.later.remove(&epoch.epoch).unwrap_or_default() {
             self.mappings.apply(&change);
@@ -280,7 +308,7 @@ impl Recorder {
         self.iterations += 1;
         self.ledger.push(EpochRecord {
             trigger,
-            label: None,
+            label,
             partial: trigger == MarkTrigger::End,
             start_ns: pending.start_ns,
             end_ns: epoch.end_ns,

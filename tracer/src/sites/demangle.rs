@@ -20,16 +20,41 @@ fn demangled(symbol: &str, with_parameters: bool) -> Option<String> {
         return None;
     }
     if let Ok(rust) = rustc_demangle::try_demangle(symbol) {
-        return Some(format!("{rust:#}"));
+        return Some(without_brackets(format!("{rust:#}")));
     }
     let options = DemangleOptions::new().recursion_limit(RECURSION_LIMIT);
     let options = if with_parameters { options } else { options.no_params().no_return_type() };
     cpp_demangle::Symbol::new(symbol).ok()?.demangle_with_options(&options).ok()
 }
 
+/// Rust's newer mangling has `<app::Cart>::close` for what people, and its older one, call `app::Cart::close`. A
+/// trait's method (`<app::Cart as Drop>::drop`) stays as it is.
+fn without_brackets(name: String) -> String {
+    let Some(inner) = name.strip_prefix('<') else { return name };
+    let mut open = 1;
+    let close = inner.find(|c| {
+        open += i32::from(c == '<') - i32::from(c == '>');
+        open == 0
+    });
+    match close.map(|close| inner.split_at(close)) {
+        Some((kind, rest)) if !kind.contains(" as ") => format!("{kind}{}", &rest[1..]),
+        _ => name,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{path, signature};
+    use super::{path, signature, without_brackets};
+
+    #[test]
+    fn a_type_s_own_method_has_no_brackets() {
+        let plain = |name: &str| without_brackets(name.to_owned());
+        assert_eq!(plain("<app::Cart>::close"), "app::Cart::close");
+        assert_eq!(plain("<app::List<u8>>::push"), "app::List<u8>::push");
+        for same in ["app::close", "<app::Cart as core::ops::Drop>::drop", "<broken"] {
+            assert_eq!(plain(same), same);
+        }
+    }
 
     #[test]
     fn drops_parameters_and_hashes() {

@@ -52,6 +52,12 @@ impl<'data> Elf<'data> {
         Some(FileOffset(offset))
     }
 
+    /// Where the data at `address` lie in the file; `None` where it has none there.
+    pub(crate) fn data_offset(&self, address: ElfAddr) -> Option<FileOffset> {
+        let (offset, _) = self.locate(address, false)?;
+        Some(FileOffset(offset))
+    }
+
     /// A function's bytes from its start: `size` of them, fewer where the file or the segment ends, and
     /// a guess where the symbol knows no size.
     pub(crate) fn code(&self, address: ElfAddr, size: u64) -> Option<&'data [u8]> {

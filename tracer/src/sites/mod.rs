@@ -23,6 +23,7 @@ mod operators;
 pub(crate) mod symbols;
 #[cfg(test)]
 pub(crate) mod testing;
+mod usdt;
 
 pub use allocator::{Allocator, FunctionSites, Note, allocator_sites};
 pub use error::{FindError, SitesError};
@@ -31,3 +32,4 @@ pub use functions::{Family, Role, role_of};
 pub use identity::{build_id, is_go, is_static_executable};
 pub use lookup::{FoundFunction, find_function, find_variable};
 pub use mapping::mapping_sites;
+pub use usdt::{UsdtSite, usdt_sites};

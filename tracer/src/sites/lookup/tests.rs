@@ -69,3 +69,31 @@ fn refuses_resolvers() {
     let expected = FindError::Resolver { name: "strlen".to_owned() };
     assert_eq!(find_function(&libc, "strlen"), Err(expected));
 }
+
+/// Rust's names by both of its ways to mangle, without hash and crate number; and C's.
+#[test]
+fn finds_what_rust_calls_it() {
+    const RUST: &str = "
+        #[unsafe(no_mangle)] #[inline(never)] extern \"C\" fn plain() { std::hint::black_box(()); }
+        mod shop {
+            pub struct Cart;
+            impl Cart {
+                #[inline(never)] pub fn checkout(&self, items: usize) -> usize { std::hint::black_box(items) }
+            }
+            #[inline(never)] pub fn close(items: usize) -> usize { std::hint::black_box(items) }
+        }
+        fn main() { plain(); shop::close(shop::Cart.checkout(1)); }
+    ";
+    // The compiler's own choice, which is the older one until it changes, and the newer one.
+    for mangling in [&[][..], &["-C", "symbol-mangling-version=v0"]] {
+        let flags = [&["--edition", "2024", "--crate-name", "app", "-O"][..], mangling].concat();
+        let Some(program) = compiled("rustc", "app.rs", RUST, &flags) else { return };
+        let close = find_function(&program, "app::shop::close").expect("it is there");
+        assert_eq!(close.name, "app::shop::close");
+        let checkout = find_function(&program, "app::shop::Cart::checkout").expect("it is there");
+        assert_eq!(checkout.name, "app::shop::Cart::checkout");
+        assert_ne!(address(&program, "plain"), close.address);
+        let error = find_function(&program, "app::shop::colse").expect_err("a slip of the pen");
+        assert!(error.to_string().contains("app::shop::close"), "{error}");
+    }
+}
