@@ -3,8 +3,10 @@
 
 mod arguments;
 mod config;
+mod diff;
 mod error;
 mod exit;
+mod judging;
 mod request;
 mod talk;
 
@@ -12,5 +14,6 @@ pub use arguments::{Arguments, BenchMode, Command};
 pub use config::{Format, MarkFunction, Output, Target, TraceConfig};
 pub use error::UsageError;
 pub use exit::Exit;
-pub use request::Request;
+pub use judging::JudgingConfig;
+pub use request::{DiffConfig, Request};
 pub use talk::set_up_talk;

@@ -15,6 +15,7 @@ use nix::{
 use super::{
     SessionError,
     follow::{Ended, Signals, follow, watch},
+    judging::Judge,
     pid::{check_hazards, load, tell_memory},
     prober::Prober,
     recorder::Recorder,
@@ -40,6 +41,7 @@ pub(super) async fn run(
 ) -> Result<Exit, SessionError> {
     let mut steps = Steps::start();
     let mut signals = Signals::catch()?;
+    let judge = Judge::open(config)?;
     let sink = Sink::open(&config.output)?;
     let identity = if as_root { None } else { Identity::behind_sudo()? };
     let held = Held::start(command, identity.as_ref())?;
@@ -51,7 +53,7 @@ pub(super) async fn run(
     let mut modules = Modules::default();
     let mut prober = Prober::new(held.pid(), config);
     let mut unwinding = Unwinding::new(&kernel)?;
-    let mut writer = Writer::new(config, sink, &process);
+    let mut writer = Writer::new(config, sink, judge, &process);
     // From the first probe on: the dynamic linker's own calls count too.
     kernel.start()?;
     let launched = held.run_to_entry(|progress| {

@@ -7,6 +7,7 @@ mod deferred;
 mod error;
 mod exec;
 mod follow;
+mod judging;
 mod names;
 mod pace;
 mod pid;

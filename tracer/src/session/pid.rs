@@ -3,6 +3,7 @@
 use super::{
     SessionError,
     follow::{Signals, follow},
+    judging::Judge,
     prober::Prober,
     recorder::Recorder,
     sink::Sink,
@@ -28,6 +29,7 @@ pub(super) async fn run(config: &TraceConfig, pid: Pid) -> Result<Exit, SessionE
     let mut signals = Signals::catch()?;
     let process = Process::open(pid)?;
     check_hazards(config, pid)?;
+    let judge = Judge::open(config)?;
     let sink = Sink::open(&config.output)?;
     steps.done("looking at the process");
     let mut kernel = load(config, &process)?;
@@ -41,7 +43,7 @@ pub(super) async fn run(config: &TraceConfig, pid: Pid) -> Result<Exit, SessionE
     steps.done("setting probes");
     unwinding.finish(&mut kernel)?;
     steps.done("making unwind tables (the rest of them)");
-    let mut writer = Writer::new(config, sink, &process);
+    let mut writer = Writer::new(config, sink, judge, &process);
     let mut recorder = Recorder::start(kernel, process, modules, prober, unwinding, config)?;
     tracing::info!(
         "attached to {pid} ({}): {} in {:.2} s",
