@@ -24,16 +24,19 @@ impl<'a> Member<'a> {
         frame.map_or(Place::Unknown, Place::of_frame)
     }
 
-    /// The function of the responsible line and its callers, at most `most`, as in `leak < handle < main`.
-    /// `None` where no function has a name.
+    /// The function of the responsible line and its callers, at most `most` and none beyond `main`, as in
+    /// `leak < handle < main`. `None` where no function has a name.
     pub fn callers(&self, most: usize) -> Option<String> {
         let outwards = self.frames.get(self.responsible.unwrap_or(0)..).unwrap_or_default();
-        let names: Vec<_> = outwards
-            .iter()
-            .take(most)
-            .map(|frame| frame.function.as_deref().unwrap_or("?"))
-            .collect();
-        names.iter().any(|name| *name != "?").then(|| names.join(" < "))
+        let names = outwards.iter().map(|frame| frame.function.as_deref().unwrap_or("?"));
+        let mut shown = Vec::new();
+        for name in names.take(most) {
+            shown.push(name);
+            if name == "main" || name.ends_with("::main") {
+                break;
+            }
+        }
+        shown.iter().any(|name| *name != "?").then(|| shown.join(" < "))
     }
 }
 
@@ -50,5 +53,28 @@ impl Party<'_> {
     /// The file name of the program of this command line.
     pub fn program_of(command: &[String]) -> &str {
         command.first().map_or("", |path| super::identity::base_name(path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Member;
+    use crate::{analysis::samples::frame, ledger::Amount};
+
+    #[test]
+    fn callers_end_with_main() {
+        let callers = |names: &[&str], responsible, most| {
+            let frames: Vec<_> = names.iter().map(|name| frame(name)).collect();
+            let growth = Amount::ZERO;
+            let (verdict, suppressed) = ("", false);
+            Member { frames: &frames, responsible, growth, verdict, suppressed }.callers(most)
+        };
+        let stack = ["malloc", "leak", "", "main", "_start"];
+        assert_eq!(callers(&stack, Some(1), 9).as_deref(), Some("leak < ? < main"));
+        assert_eq!(callers(&stack, Some(1), 2).as_deref(), Some("leak < ?"));
+        assert_eq!(callers(&["f", "app::main", "g"], Some(0), 9).as_deref(), Some("f < app::main"));
+        for (names, responsible) in [(&["", ""][..], Some(0)), (&[], None), (&["f"], Some(7))] {
+            assert_eq!(callers(names, responsible, 9), None, "{names:?}");
+        }
     }
 }

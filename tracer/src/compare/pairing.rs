@@ -107,6 +107,8 @@ impl Share<'_> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*};
+
     use super::{Pair, pair};
     use crate::{
         analysis::samples::at,
@@ -175,6 +177,26 @@ mod tests {
         );
         // Of equal lines there is one stack, whatever their addresses.
         assert_eq!(paired(&[(10, 1), (10, 2)], &[(10, 5)]), [(Some(3), Some(5))]);
+    }
+
+    proptest! {
+        /// No stack is lost or counted twice, whatever moved, and the other way round it is the same pairs.
+        #[test]
+        fn each_stack_is_in_one_pair(
+            before in vec((1_u32..6, -50_i64..50), 0..8),
+            after in vec((1_u32..6, -50_i64..50), 0..8),
+        ) {
+            let pairs = paired(&before, &after);
+            let sum = |stacks: &[(u32, i64)]| stacks.iter().map(|(_, bytes)| bytes).sum::<i64>();
+            prop_assert_eq!(pairs.iter().filter_map(|pair| pair.0).sum::<i64>(), sum(&before));
+            prop_assert_eq!(pairs.iter().filter_map(|pair| pair.1).sum::<i64>(), sum(&after));
+            let mut turned: Vec<_> =
+                paired(&after, &before).into_iter().map(|(after, before)| (before, after)).collect();
+            let mut pairs = pairs;
+            turned.sort_unstable();
+            pairs.sort_unstable();
+            prop_assert_eq!(pairs, turned);
+        }
     }
 
     #[test]
