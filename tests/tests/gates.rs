@@ -119,14 +119,25 @@ fn what_can_t_be_judged_does_not_pass() -> Result<()> {
     let undecided = exec(&mended, &options, "0")?;
     undecided.expect_code(125);
     assert!(undecided.stderr.contains("can't be judged: no iteration was measured"));
+    // Marks were to come: what is left after the program has tidied up is no measure.
+    let unmarked = Memtrace::new(["exec", "-i", "1h", "--fail-on-growth", LIMIT, "--"])
+        .arg(mended.path())
+        .words([ITERATIONS, "0"])
+        .run()?;
+    unmarked.expect_code(125);
+    assert!(unmarked.stderr.contains("can't be judged: no mark came"), "{}", unmarked.stderr);
     let mut target = mended.start(&["2", "0", "wait"])?;
-    let mut running =
-        Memtrace::attach(target.pid()).args("--mark-fn mark_iteration").args(&options).start()?;
+    let mut running = Memtrace::attach(target.pid())
+        .args("--mark-fn mark_iteration -n 3")
+        .args(&options)
+        .start()?;
     running.attached()?;
     target.send("\n\n")?;
     target.expect("done")?;
     target.wait()?;
-    running.finish()?.expect_code(1);
+    let finished = running.finish()?;
+    finished.expect_code(1);
+    assert!(finished.stderr.contains("judged 0 of the 3 iterations"), "{}", finished.stderr);
     Ok(())
 }
 

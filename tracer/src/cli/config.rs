@@ -181,6 +181,11 @@ impl TraceConfig {
             bench: trace.bench,
         })
     }
+
+    /// Whether something is to make marks. Else the whole run is one iteration.
+    pub fn expects_marks(&self) -> bool {
+        self.interval.is_some() || self.mark_fn.is_some()
+    }
 }
 
 impl MarkFunction {

@@ -30,8 +30,8 @@ pub struct Diff<'a> {
     pub unchanged: Vec<Change<'a>>,
     /// Stacks in none of these lists, because a run suppressed them.
     pub suppressed: u64,
-    /// Whether the runs recorded blocks of the same sizes.
-    pub same_sizes: bool,
+    /// Settings that growth depends on and that the runs don't share.
+    pub different_settings: Vec<&'static str>,
 }
 
 /// One of the two runs.
@@ -64,7 +64,7 @@ impl<'a> Diff<'a> {
             decreased: Vec::new(),
             unchanged: Vec::new(),
             suppressed: 0,
-            same_sizes: before.sizes == after.sizes,
+            different_settings: before.different_settings(&after.settings),
         };
         let mut changes = Vec::new();
         for pair in pair(&before.party(), &after.party()) {

@@ -2,6 +2,7 @@
 //! a report of an older memtrace has a default; what is unknown is skipped.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::symbolize::{Frame, Language};
 
@@ -15,7 +16,7 @@ pub(super) struct Head {
 pub(super) struct Document {
     pub(super) target: Target,
     #[serde(default)]
-    pub(super) settings: Settings,
+    pub(super) settings: Value,
     pub(super) iterations: Vec<Iteration>,
     pub(super) stacks: Vec<Stack>,
     pub(super) ledger: Ledger,
@@ -25,16 +26,6 @@ pub(super) struct Document {
 pub(super) struct Target {
     #[serde(default)]
     pub(super) command: Vec<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct Settings {
-    #[serde(default)]
-    pub(super) warmup: u64,
-    #[serde(default)]
-    pub(super) min_size: Option<u64>,
-    #[serde(default)]
-    pub(super) max_size: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]

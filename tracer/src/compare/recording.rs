@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde_json::Value;
 use thiserror::Error;
 
 use super::{
@@ -12,6 +13,10 @@ use super::{
     raw::{Document, Head},
 };
 use crate::{analysis::responsible, ledger::Amount, report::SCHEMA_VERSION, symbolize::Frame};
+
+/// What ends an iteration, and which blocks are recorded.
+const WHAT_GROWTH_DEPENDS_ON: [&str; 5] =
+    ["mark_fn", "mark_every", "interval_ns", "min_size", "max_size"];
 
 /// What comparisons need of a report.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,8 +29,8 @@ pub struct Recording {
     pub measured: u64,
     /// Whether nothing was lost.
     pub complete: bool,
-    /// Smallest and largest block recorded, in bytes.
-    pub sizes: (u64, u64),
+    /// The settings, as they stand in the report.
+    pub settings: Value,
     stacks: Vec<Stack>,
 }
 
@@ -123,10 +128,10 @@ impl Recording {
         let count = |wanted: fn(&super::raw::Iteration) -> bool| -> u64 {
             document.iterations.iter().filter(|i| wanted(i)).map(|i| u64::from(i.merged)).sum()
         };
-        let warmed_up = count(|i| i.warmup) >= document.settings.warmup;
+        let warmup = document.settings["warmup"].as_u64().unwrap_or(0);
+        let warmed_up = count(|i| i.warmup) >= warmup;
         let measured = count(|i| !i.warmup && !i.partial);
         if !warmed_up || measured == 0 {
-            let warmup = document.settings.warmup;
             return Err(RecordingError::NothingMeasured { path, warmup });
         }
         Ok(Self {
@@ -134,12 +139,19 @@ impl Recording {
             measured,
             command: document.target.command,
             complete: document.ledger.complete,
-            sizes: (
-                document.settings.min_size.unwrap_or(0),
-                document.settings.max_size.unwrap_or(u64::MAX),
-            ),
+            settings: document.settings,
             stacks: document.stacks.into_iter().map(Stack::from).collect(),
         })
+    }
+
+    /// The settings that growth depends on and that are others in `settings`, by name. One that either doesn't have
+    /// can't be compared.
+    pub fn different_settings(&self, settings: &Value) -> Vec<&'static str> {
+        let differs = |name: &&str| match (self.settings.get(name), settings.get(name)) {
+            (Some(one), Some(other)) => one != other,
+            _ => false,
+        };
+        WHAT_GROWTH_DEPENDS_ON.into_iter().filter(differs).collect()
     }
 
     /// Its stacks.
@@ -237,6 +249,19 @@ mod tests {
         let recording = parse(&odd.to_string())?;
         assert_eq!(recording.party().members[0].responsible, Some(0));
         assert_eq!(recording.measured, u64::from(u32::MAX) + 4);
+        Ok(())
+    }
+
+    #[test]
+    fn settings_that_growth_depends_on_are_compared() -> Result<(), Box<dyn std::error::Error>> {
+        let recording = parse(&document(&[], 1).to_string())?;
+        assert_eq!(recording.different_settings(&recording.settings), Vec::<&str>::new());
+        let mut others = recording.settings.clone();
+        others["mark_fn"] = serde_json::json!({ "symbol": "f", "object": null });
+        others["min_size"] = serde_json::json!(16);
+        others["top"] = serde_json::json!(99);
+        assert_eq!(recording.different_settings(&others), ["mark_fn", "min_size"]);
+        assert_eq!(recording.different_settings(&serde_json::json!(7)), Vec::<&str>::new());
         Ok(())
     }
 

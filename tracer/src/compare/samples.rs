@@ -26,7 +26,7 @@ pub(crate) fn document(stacks: &[(&[&str], i64)], iterations: usize) -> Value {
     json!({
         "schema_version": 1,
         "target": { "pid": 1, "command": ["./app", "--serve"], "exit_status": null },
-        "settings": { "warmup": 0, "min_size": 0, "max_size": u64::MAX },
+        "settings": { "warmup": 0, "mark_fn": null, "min_size": 0, "max_size": u64::MAX },
         "iterations": vec![iteration; iterations],
         "stacks": stacks,
         "ledger": { "complete": true },

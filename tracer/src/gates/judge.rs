@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use super::{Gate, Gates, Grower, Outcome, Ruling};
+use super::{Flaw, Gate, Gates, Grower, Outcome, Ruling};
 use crate::compare::{Pair, Party, Recording, Share, pair};
 
 /// What growth is an average of.
@@ -12,6 +12,19 @@ pub struct Basis {
     pub measured: u64,
     /// Whether warm-up was asked for and did not end: then growth counts from the start of the trace.
     pub in_warmup: bool,
+    /// Whether marks were to come and none did: then the one iteration is the whole run, tidying up included.
+    pub unmarked: bool,
+}
+
+impl Basis {
+    /// Why nothing can be judged, if so.
+    fn flaw(self) -> Option<Flaw> {
+        if self.in_warmup || self.measured == 0 {
+            Some(Flaw::InWarmup)
+        } else {
+            self.unmarked.then_some(Flaw::Unmarked)
+        }
+    }
 }
 
 /// Judges a run's stacks: those that are not suppressed. One outcome for each gate that is set.
@@ -95,10 +108,11 @@ fn outcome<'a>(
         beyond_baseline: baseline.is_some(),
         iterations: basis.measured,
         result: match () {
-            () if basis.measured == 0 || basis.in_warmup => Ruling::Undecided,
+            () if basis.flaw().is_some() => Ruling::Undecided,
             () if judged > limit => Ruling::Tripped,
             () => Ruling::Passed,
         },
+        flaw: basis.flaw(),
         growers: growers
             .map(|excess| Grower {
                 stack: excess.share.most,

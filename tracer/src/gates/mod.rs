@@ -11,4 +11,4 @@ mod tests;
 
 pub use judge::{Basis, judge};
 pub use limit::{Gate, Gates};
-pub use outcome::{Grower, Outcome, Ruling};
+pub use outcome::{Flaw, Grower, Outcome, Ruling};

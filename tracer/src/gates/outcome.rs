@@ -15,8 +15,17 @@ pub enum Ruling {
     Passed,
     /// Growth is above it.
     Tripped,
-    /// There is nothing to judge: no measured iteration.
+    /// There is nothing to judge: no iteration was measured from mark to mark.
     Undecided,
+}
+
+/// Why there is nothing to judge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// Warm-up did not end.
+    InWarmup,
+    /// No mark came.
+    Unmarked,
 }
 
 /// A gate and its ruling.
@@ -35,6 +44,9 @@ pub struct Outcome<'a> {
     pub iterations: u64,
     /// The ruling.
     pub result: Ruling,
+    /// Why it is undecided, if it is.
+    #[serde(skip)]
+    pub flaw: Option<Flaw>,
     /// What grew, most first: for [`Gate::PerStack`] only what is above the limit.
     #[serde(skip)]
     pub growers: Vec<Grower<'a>>,

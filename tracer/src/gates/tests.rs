@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Basis, Gate, Gates, Outcome, Ruling, judge};
+use super::{Basis, Flaw, Gate, Gates, Outcome, Ruling, judge};
 use crate::compare::{Recording, samples::document};
 
 type Stacks<'a> = &'a [(&'a [&'a str], i64)];
@@ -16,10 +16,13 @@ fn recording(stacks: Stacks<'_>, iterations: usize) -> Recording {
 fn ruled(gates: Gates, run: Stacks<'_>, baseline: Option<(Stacks<'_>, usize)>) -> (Ruling, f64) {
     let run = recording(run, 5);
     let baseline = baseline.map(|(stacks, iterations)| recording(stacks, iterations));
-    let basis = Basis { measured: 5, in_warmup: false };
-    let outcomes = judge(gates, basis, &run.party(), baseline.as_ref());
+    let outcomes = judge(gates, basis(5), &run.party(), baseline.as_ref());
     assert_eq!(outcomes.len(), 1);
     (outcomes[0].result, outcomes[0].bytes_per_iteration)
+}
+
+fn basis(measured: u64) -> Basis {
+    Basis { measured, in_warmup: false, unmarked: false }
 }
 
 fn total(limit: u64) -> Gates {
@@ -91,9 +94,15 @@ fn a_baseline_without_stacks_changes_nothing() {
 #[test]
 fn without_a_measured_iteration_nothing_is_decided() {
     let run = recording(&[(LEAK, 1)], 1);
-    for (measured, in_warmup) in [(0, false), (0, true), (1, true)] {
+    let flawed = [
+        (basis(0), Flaw::InWarmup),
+        (Basis { in_warmup: true, ..basis(1) }, Flaw::InWarmup),
+        (Basis { unmarked: true, ..basis(1) }, Flaw::Unmarked),
+    ];
+    for (basis, flaw) in flawed {
         let gates = Gates { total: Some(100), per_stack: Some(100) };
-        let outcomes = judge(gates, Basis { measured, in_warmup }, &run.party(), None);
+        let outcomes = judge(gates, basis, &run.party(), None);
+        assert!(outcomes.iter().all(|outcome| outcome.flaw == Some(flaw)), "{basis:?}");
         let results: Vec<_> = outcomes.iter().map(|o| (o.gate, o.result)).collect();
         let undecided = Ruling::Undecided;
         assert_eq!(results, [(Gate::Total, undecided), (Gate::PerStack, undecided)]);
@@ -104,9 +113,8 @@ fn without_a_measured_iteration_nothing_is_decided() {
 fn the_line_that_grew_most_is_named_with_all_its_stacks() {
     // `deep` and `pair` have names of one length, and so one line.
     let run = recording(&[(&["leaks"], 500), (&["deep", "a"], 300), (&["pair", "b"], 300)], 1);
-    let basis = Basis { measured: 1, in_warmup: false };
     let named = |gates| {
-        let outcomes: Vec<Outcome<'_>> = judge(gates, basis, &run.party(), None);
+        let outcomes: Vec<Outcome<'_>> = judge(gates, basis(1), &run.party(), None);
         let worst = outcomes[0].worst_line().map(|(place, bytes)| (place.brief(), bytes));
         (worst, outcomes[0].growers.len())
     };

@@ -11,7 +11,7 @@ use crate::{
     analysis::{Cohort, History, Place, Step, Trend, responsible, trend},
     compare::Party,
     gates::{Basis, Outcome, judge},
-    ledger::{Iteration, Ledger, StackView, Totals},
+    ledger::{Iteration, Ledger, MarkTrigger, StackView, Totals},
 };
 
 impl<'a> Report<'a> {
@@ -132,7 +132,13 @@ fn stack_entry<'a>(
 
 fn gates<'a>(inputs: &Inputs<'a>, stacks: &[StackEntry<'a>]) -> Vec<Outcome<'a>> {
     let judging = inputs.judging;
-    let basis = Basis { measured: inputs.ledger.measured(), in_warmup: inputs.ledger.in_warmup() };
+    let ledger = inputs.ledger;
+    let marked = |iteration: &Iteration| iteration.trigger != MarkTrigger::End;
+    let basis = Basis {
+        measured: ledger.measured(),
+        in_warmup: ledger.in_warmup(),
+        unmarked: judging.marks_expected && !ledger.iterations().iter().any(marked),
+    };
     let unsuppressed = stacks.iter().filter(|stack| stack.suppressed.is_none());
     let run = Party {
         program: Party::program_of(&inputs.target.command),

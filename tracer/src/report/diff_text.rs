@@ -26,10 +26,11 @@ pub fn diff_text(diff: &Diff<'_>, filter: Filter, top: usize, palette: Palette) 
             );
         }
     }
-    if !diff.same_sizes {
+    if !diff.different_settings.is_empty() {
+        let names = diff.different_settings.join(", ");
         page.styled(
             palette.warning,
-            "The runs recorded blocks of different sizes (--min-size, --max-size)",
+            format_args!("The runs were recorded with different settings: {names}"),
         );
     }
     let (before, after) = (named(&diff.before), named(&diff.after));

@@ -1,7 +1,7 @@
 //! A gate's ruling, in one line.
 
 use super::size::{counted, signed_size, size};
-use crate::gates::{Outcome, Ruling};
+use crate::gates::{Flaw, Outcome, Ruling};
 
 /// Callers that are named beside a line.
 const CALLERS: usize = 4;
@@ -9,10 +9,8 @@ const CALLERS: usize = 4;
 /// Which gate it is, what grew by how much, and what is allowed; where it tripped, the line that grew most.
 pub fn gate_line(outcome: &Outcome<'_>) -> String {
     let option = outcome.gate.option();
-    if outcome.result == Ruling::Undecided {
-        return format!(
-            "gate {option} can't be judged: no iteration was measured, because warm-up did not end; run for longer, or with a smaller --warmup"
-        );
+    if let Some(flaw) = outcome.flaw {
+        return format!("gate {option} can't be judged: {}", reason(flaw));
     }
     let limit = outcome.limit_bytes;
     let beyond = if outcome.beyond_baseline { " beyond the baseline" } else { "" };
@@ -32,6 +30,17 @@ pub fn gate_line(outcome: &Outcome<'_>) -> String {
         format!(": most by {}{callers}, with {}", place.brief(), rate(bytes, limit))
     });
     format!("gate {option} tripped: {figures}{}", worst.unwrap_or_default())
+}
+
+fn reason(flaw: Flaw) -> &'static str {
+    match flaw {
+        Flaw::InWarmup => {
+            "no iteration was measured, because warm-up did not end; run for longer, or with a smaller --warmup"
+        }
+        Flaw::Unmarked => {
+            "no mark came, so no iteration was measured; run for longer, or check what makes the marks"
+        }
+    }
 }
 
 /// With a sign. As a size, unless that would look like the limit and isn't.

@@ -68,6 +68,8 @@ pub struct Judging<'a> {
     pub suppressions: &'a [Suppression],
     /// Limits on growth.
     pub gates: Gates,
+    /// Whether something was to make marks; without marks, gates then judge nothing.
+    pub marks_expected: bool,
     /// The run whose growth is allowed.
     pub baseline: Option<&'a Recording>,
 }

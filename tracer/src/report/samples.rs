@@ -91,6 +91,7 @@ impl Run {
             judging: Judging {
                 suppressions: self.suppressions.all(),
                 gates: self.gates,
+                marks_expected: false,
                 baseline: self.baseline.as_ref(),
             },
         })

@@ -25,6 +25,9 @@ pub(super) struct Judge {
     junit: Option<(PathBuf, File)>,
     summary: Option<(PathBuf, File)>,
     strict: bool,
+    marks_expected: bool,
+    /// Measured iterations that were asked for.
+    wanted: Option<u64>,
     /// How memtrace's own failure is called.
     failed: Exit,
 }
@@ -52,6 +55,8 @@ impl Judge {
             junit,
             summary: summary_file.as_deref().map(open_summary).transpose()?,
             strict: config.strict,
+            marks_expected: config.expects_marks(),
+            wanted: config.iterations,
             failed: match config.target {
                 Target::Pid(_) => Exit::Failed,
                 Target::Exec { .. } => Exit::ExecFailed,
@@ -64,6 +69,7 @@ impl Judge {
         Judging {
             suppressions: self.suppressions.all(),
             gates: self.gates,
+            marks_expected: self.marks_expected,
             baseline: self.baseline.as_ref(),
         }
     }
@@ -76,16 +82,7 @@ impl Judge {
     /// Where a file can't be written.
     pub(super) fn conclude(&self, report: &Report<'_>) -> Result<Exit, SessionError> {
         let complete = report.all_recorded();
-        for outcome in &report.gates {
-            if outcome.result == Ruling::Passed {
-                tracing::info!("{}", report::gate_line(outcome));
-            } else {
-                tracing::error!("{}", report::gate_line(outcome));
-            }
-        }
-        if !complete && !self.strict && !report.gates.is_empty() {
-            tracing::warn!("the gates judged incomplete data; --strict makes a failure of that");
-        }
+        self.tell(report);
         if let Some((path, file)) = &self.junit {
             rewrite(file, &report::junit(report, self.strict)).map_err(|e| unwritten(path, e))?;
         }
@@ -101,14 +98,36 @@ impl Judge {
             () => Exit::Done,
         })
     }
+
+    fn tell(&self, report: &Report<'_>) {
+        for outcome in &report.gates {
+            if outcome.result == Ruling::Passed {
+                tracing::info!("{}", report::gate_line(outcome));
+            } else {
+                tracing::error!("{}", report::gate_line(outcome));
+            }
+        }
+        let Some(judged) = report.gates.first().map(|outcome| outcome.iterations) else { return };
+        if !report.all_recorded() && !self.strict {
+            tracing::warn!("the gates judged incomplete data; --strict makes a failure of that");
+        }
+        if let Some(wanted) = self.wanted.filter(|wanted| judged < *wanted) {
+            tracing::warn!(
+                "the gates judged {judged} of the {wanted} iterations that were asked for"
+            );
+        }
+    }
 }
 
-/// Growth of other blocks is no measure for these.
+/// Growth of other blocks, or from other marks, is no measure for this run's.
 fn warn_of(baseline: &Recording, config: &TraceConfig) {
     let path = baseline.path.display();
-    if baseline.sizes != (config.min_size, config.max_size) {
+    let settings = serde_json::to_value(config).unwrap_or_default();
+    let others = baseline.different_settings(&settings);
+    if !others.is_empty() {
+        let names = others.join(", ");
         tracing::warn!(
-            "--baseline {path} recorded blocks of other sizes; use the same --min-size and --max-size"
+            "--baseline {path} was recorded with other settings, which growth depends on: {names}"
         );
     }
     if !baseline.complete {
