@@ -9,32 +9,33 @@ use serde::Serialize;
 use super::UsageError;
 use crate::gates::Gates;
 
+const HEADING: &str = "Gates and pipelines";
+
 /// Options that make something of growth.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Gates and pipelines")]
 pub struct JudgingArguments {
     /// Exit code 3 if the target grows by more than SIZE per measured iteration, on average
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", help_heading = HEADING)]
     pub fail_on_growth: Option<ByteSize>,
 
     /// Exit code 3 if any one stack grows by more than SIZE per measured iteration, on average
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", help_heading = HEADING)]
     pub fail_on_growth_per_stack: Option<ByteSize>,
 
     /// The gates judge only growth beyond that in FILE, a JSON report, stack by stack
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = HEADING)]
     pub baseline: Option<PathBuf>,
 
     /// Stacks that a pattern of FILE matches are no growth; FILE is one of LeakSanitizer's
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = HEADING)]
     pub suppressions: Option<PathBuf>,
 
     /// Write a JUnit file too, which fails where the exit code does
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = HEADING)]
     pub junit: Option<PathBuf>,
 
     /// Append a summary in Markdown to FILE, such as that of a CI job
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = HEADING)]
     pub summary_file: Option<PathBuf>,
 }
 
