@@ -5,6 +5,7 @@
 //! reading files.
 
 mod diff;
+mod error;
 mod identity;
 mod member;
 mod pairing;
@@ -12,9 +13,10 @@ mod raw;
 mod recording;
 
 pub use diff::{Change, Diff, DiffSide, Filter};
+pub use error::RecordingError;
 pub use member::{Member, Party};
 pub use pairing::{Pair, Share, pair};
-pub use recording::{Recording, RecordingError};
+pub use recording::Recording;
 
 #[cfg(test)]
 pub(crate) mod samples;

@@ -1,15 +1,14 @@
 //! A run that was recorded in a JSON report.
 
 use std::{
-    fs, io,
+    fs,
     path::{Path, PathBuf},
 };
 
 use serde_json::Value;
-use thiserror::Error;
 
 use super::{
-    Member, Party,
+    Member, Party, RecordingError,
     raw::{Document, Head},
 };
 use crate::{analysis::responsible, ledger::Amount, report::SCHEMA_VERSION, symbolize::Frame};
@@ -41,51 +40,6 @@ struct Stack {
     growth: Amount,
     verdict: String,
     suppressed: bool,
-}
-
-/// Why a file can't be compared with.
-#[derive(Debug, Error)]
-pub enum RecordingError {
-    /// It can't be read.
-    #[error("{}: can't be read", path.display())]
-    Unreadable {
-        /// Its path.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// It is something else.
-    #[error("{}: not a report of memtrace; write one with --format json -o FILE", path.display())]
-    NotAReport {
-        /// Its path.
-        path: PathBuf,
-        /// Where it stops being one.
-        #[source]
-        source: serde_json::Error,
-    },
-    /// It is JSON without a version.
-    #[error("{}: has no schema_version, so it is no report of memtrace; write one with --format json -o FILE", path.display())]
-    NoVersion {
-        /// Its path.
-        path: PathBuf,
-    },
-    /// A later memtrace wrote it, or an earlier one.
-    #[error("{}: has schema_version {version}, and this memtrace reads {SCHEMA_VERSION}; write it anew with this one", path.display())]
-    OtherVersion {
-        /// Its path.
-        path: PathBuf,
-        /// What it has.
-        version: u64,
-    },
-    /// Its growth rests on nothing.
-    #[error("{}: has no measured iteration, so it says nothing of growth; record more iterations than the {warmup} of --warmup", path.display())]
-    NothingMeasured {
-        /// Its path.
-        path: PathBuf,
-        /// Iterations of warm-up that were asked for.
-        warmup: u64,
-    },
 }
 
 impl Recording {
@@ -185,8 +139,8 @@ impl From<super::raw::Stack> for Stack {
 mod tests {
     use std::{error::Error as _, path::Path};
 
-    use super::{Recording, RecordingError};
-    use crate::compare::samples::document;
+    use super::Recording;
+    use crate::compare::{RecordingError, samples::document};
 
     fn parse(text: &str) -> Result<Recording, RecordingError> {
         Recording::parse(text.as_bytes(), Path::new("a.json"))

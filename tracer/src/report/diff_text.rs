@@ -3,6 +3,7 @@
 use super::{
     Palette,
     page::{Page, visible},
+    short::cut,
     size::{counted, signed_size, size},
     tables::write_table,
 };
@@ -89,7 +90,7 @@ fn row(change: &Change<'_>) -> Vec<String> {
         change.pair.before.map_or("-".to_owned(), |_| size(rounded(change.before))),
         change.pair.after.map_or("-".to_owned(), |_| size(rounded(change.after))),
         verdicts(change),
-        visible(&format!("{}{callers}", place.brief())),
+        cut(&visible(&format!("{}{callers}", place.brief()))),
     ]
 }
 

@@ -1,6 +1,9 @@
 //! A gate's ruling, in one line.
 
-use super::size::{counted, signed_size, size};
+use super::{
+    short::cut,
+    size::{counted, signed_size, size},
+};
 use crate::gates::{Flaw, Outcome, Ruling};
 
 /// Callers that are named beside a line.
@@ -26,7 +29,7 @@ pub fn gate_line(outcome: &Outcome<'_>) -> String {
     let worst = outcome.worst_line().map(|(place, bytes)| {
         let at = outcome.growers.iter().find(|g| g.stack.place().without_source() == place);
         let callers = at.and_then(|grower| grower.stack.callers(CALLERS));
-        let callers = callers.map(|names| format!(", in {names}")).unwrap_or_default();
+        let callers = callers.map(|names| format!(", in {}", cut(&names))).unwrap_or_default();
         format!(": most by {}{callers}, with {}", place.brief(), rate(bytes, limit))
     });
     format!("gate {option} tripped: {figures}{}", worst.unwrap_or_default())

@@ -80,7 +80,7 @@ pub(super) fn line_rows<'a>(report: &Report<'a>) -> Vec<Row<'a>> {
 }
 
 /// Template instances have names of any length.
-fn cut(text: &str) -> String {
+pub(super) fn cut(text: &str) -> String {
     match text.char_indices().nth(LONGEST_PLACE) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text.to_owned(),

@@ -83,13 +83,16 @@ impl Judge {
     pub(super) fn conclude(&self, report: &Report<'_>) -> Result<Exit, SessionError> {
         let complete = report.all_recorded();
         self.tell(report);
-        if let Some((path, file)) = &self.junit {
-            rewrite(file, &report::junit(report, self.strict)).map_err(|e| unwritten(path, e))?;
-        }
-        if let Some((path, file)) = &self.summary {
-            let written = { file }.write_all(&report::summary(report, self.strict));
-            written.map_err(|error| unwritten(path, error))?;
-        }
+        // Each is written, whatever became of the other.
+        let junit = self.junit.as_ref().map_or(Ok(()), |(path, file)| {
+            rewrite(file, &report::junit(report, self.strict)).map_err(|e| unwritten(path, e))
+        });
+        let summary = self.summary.as_ref().map_or(Ok(()), |(path, file)| {
+            let mut file = file;
+            let written = file.write_all(&report::summary(report, self.strict));
+            written.map_err(|error| unwritten(path, error))
+        });
+        junit.and(summary)?;
         let ruled = |ruling| report.gates.iter().any(|outcome| outcome.result == ruling);
         Ok(match () {
             () if self.strict && !complete => Exit::Incomplete,
