@@ -25,6 +25,12 @@ fn usage_errors() -> Result<()> {
         "--pid 1 --format xml",
         "--pid 1 --force",
         "--pid 1 -q -v",
+        "--pid 1 --fail-on-growth much",
+        "--pid 1 --fail-on-growth -1",
+        "--pid 1 --baseline report.json",
+        "diff",
+        "diff a.json",
+        "diff a.json b.json --top all",
         "--pid 1 exec -- true",
         "exec",
         "exec --",
@@ -35,7 +41,7 @@ fn usage_errors() -> Result<()> {
         assert!(!finished.stderr.is_empty(), "{line}");
         assert!(!finished.stderr.contains("panicked"), "{line}: {}", finished.stderr);
     }
-    for line in ["--help", "--version", "exec --help"] {
+    for line in ["--help", "--version", "exec --help", "diff --help"] {
         let finished = Memtrace::new(line.split_whitespace()).run()?;
         assert!(!finished.expect_code(0).stdout.is_empty(), "{line}");
         assert_eq!(finished.stderr, "", "{line}");

@@ -7,7 +7,9 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use memtrace::{
     analysis::{NamedStack, NamedStacks},
     ledger::{EpochRecord, Ledger, MarkTrigger, Plan, StackKey, mappings},
-    report::{self, EventLedger, Inputs, MappingInputs, Palette, Report, Survivors, Target},
+    report::{
+        self, EventLedger, Inputs, Judging, MappingInputs, Palette, Report, Survivors, Target,
+    },
     symbolize::{Frame, Language, Symbolizer},
     target::{Location, Module, ModuleId},
     units::ElfAddr,
@@ -58,6 +60,7 @@ fn named_stacks() -> NamedStacks {
         language: Language::Native,
     };
     let stack = |id: usize| NamedStack {
+        suppressed: None,
         frames: (1..DEPTH)
             .map(|line| frame("std::vector<int>::push_back(int&&)", "/src/deep.cc", line))
             .chain([frame("main", "/src/main.cc", id % 5000 + 1)])
@@ -95,6 +98,7 @@ fn ledger_and_report(criterion: &mut Criterion) {
         survivors: &survivors,
         events: &events,
         mappings: MappingInputs { books: &books, lost: 0 },
+        judging: Judging::default(),
     };
     group.bench_function("report as text", |bencher| {
         bencher.iter(|| report::detailed(&Report::build(black_box(inputs)), Palette::plain()));

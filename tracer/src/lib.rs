@@ -8,12 +8,15 @@
 pub mod analysis;
 pub mod bpf;
 pub mod cli;
+pub mod compare;
 pub mod doctor;
+pub mod gates;
 pub mod ledger;
 pub mod release;
 pub mod report;
 pub mod session;
 pub mod sites;
+pub mod suppressions;
 pub mod symbolize;
 pub mod target;
 pub mod units;

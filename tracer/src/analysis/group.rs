@@ -74,8 +74,8 @@ mod tests {
 
     #[test]
     fn what_has_no_stack_has_no_place() {
-        let stack = NamedStack { frames: vec![frame("main")], unwind: "complete" };
-        let none = NamedStack { frames: vec![], unwind: "complete" };
+        let stack = NamedStack::new(vec![frame("main")], "complete");
+        let none = NamedStack::new(vec![], "complete");
         assert_ne!(Place::of_stack(key(1), Some(&stack)), Place::Unknown);
         for (id, stack) in [(0, Some(&stack)), (1, Some(&none)), (1, None)] {
             assert_eq!(Place::of_stack(key(id), stack), Place::Unknown);

@@ -12,6 +12,15 @@ pub struct NamedStack {
     pub frames: Vec<Frame>,
     /// `complete`, or why the stack ends where it does.
     pub unwind: &'static str,
+    /// The position of the suppression that matches it.
+    pub suppressed: Option<usize>,
+}
+
+impl NamedStack {
+    /// A stack that no suppression matches.
+    pub fn new(frames: Vec<Frame>, unwind: &'static str) -> Self {
+        Self { frames, unwind, suppressed: None }
+    }
 }
 
 /// All stacks that were symbolized. A stack that is missing here is shown as the unknown one.

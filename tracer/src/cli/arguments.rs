@@ -6,6 +6,8 @@ use bytesize::ByteSize;
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
 use tracer_common::limits::{DEFAULT_MAX_LIVE, DEFAULT_MAX_STACKS};
 
+use super::{diff::DiffArguments, judging::JudgingArguments};
+
 /// Which call stacks of a running process keep growing: from outside, with no restart and no rebuild.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "memtrace", version, args_conflicts_with_subcommands = true, help_expected = true)]
@@ -31,9 +33,12 @@ pub struct Arguments {
 
 /// The other ways to use memtrace.
 #[derive(Clone, Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it, taken apart at once")]
 pub enum Command {
     /// Start a command under trace, from its first instruction
     Exec(ExecArguments),
+    /// Compare two JSON reports: which stacks grew more, which less
+    Diff(DiffArguments),
     /// Say what works on this machine, and for a process, and what mends the rest
     Doctor(DoctorArguments),
 }
@@ -139,8 +144,8 @@ pub struct TraceArguments {
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
-    /// Replace an existing FILE
-    #[arg(long, requires = "output")]
+    /// Replace an existing FILE of --output or --junit
+    #[arg(long)]
     pub force: bool,
 
     /// Stop the target (SIGSTOP) while probes are set in each library that it loads, so that not even the first
@@ -161,6 +166,10 @@ pub struct TraceArguments {
     /// How much the maps may hold.
     #[command(flatten)]
     pub capacity: CapacityArguments,
+
+    /// What is to be made of growth.
+    #[command(flatten)]
+    pub judging: JudgingArguments,
 
     /// Only errors and the report
     #[arg(short, long, conflicts_with = "verbose")]

@@ -12,7 +12,7 @@ use clap::ColorChoice;
 use serde::Serialize;
 
 use super::{
-    ControlFifos, UsageError,
+    ControlFifos, JudgingConfig, UsageError,
     arguments::{BenchMode, FormatArgument, TraceArguments},
 };
 use crate::units::Pid;
@@ -42,6 +42,9 @@ pub struct TraceConfig {
     /// Whether no marks were asked for, so that the clock makes some unless the target does.
     #[serde(skip)]
     pub marks_by_default: bool,
+    /// Whether the target marks by itself.
+    #[serde(skip)]
+    pub target_marks: bool,
     /// Function that marks.
     pub mark_fn: Option<MarkFunction>,
     /// Entries of that function per mark.
@@ -65,6 +68,9 @@ pub struct TraceConfig {
     pub allow_seccomp: bool,
     /// `--sync-dlopen`.
     pub sync_dlopen: bool,
+    /// What is to be made of growth.
+    #[serde(flatten)]
+    pub judging: JudgingConfig,
     /// Capacity of the live set, blocks.
     pub max_live: u32,
     /// Capacity for stacks.
@@ -157,15 +163,11 @@ impl TraceConfig {
             Some(path) if path == Path::new("-") => Output::Stdout,
             Some(path) => Output::File { path, force: trace.force },
         };
-        let color = match trace.color {
-            ColorChoice::Always => true,
-            ColorChoice::Never => false,
-            ColorChoice::Auto => output.is_terminal() && std::env::var_os("NO_COLOR").is_none(),
-        };
-        let format = match trace.format {
-            FormatArgument::Text => Format::Text,
-            FormatArgument::Json => Format::Json,
-        };
+        if trace.force && trace.judging.junit.is_none() && !matches!(output, Output::File { .. }) {
+            return Err(UsageError::NothingToReplace);
+        }
+        let color = output.is_coloured(trace.color);
+        let format = trace.format.into();
         Ok(Self {
             target,
             debug: trace.debug,
@@ -174,6 +176,7 @@ impl TraceConfig {
             warmup: trace.warmup,
             interval,
             marks_by_default,
+            target_marks: false,
             mark_fn,
             mark_every: trace.mark_every,
             control,
@@ -185,6 +188,7 @@ impl TraceConfig {
             strict: trace.strict,
             allow_seccomp: trace.allow_seccomp,
             sync_dlopen: trace.sync_dlopen,
+            judging: JudgingConfig::new(trace.judging, trace.force)?,
             max_live: trace.capacity.max_live,
             max_stacks: trace.capacity.max_stacks,
             quiet: trace.quiet,
@@ -198,6 +202,7 @@ impl TraceConfig {
     /// and `--iterations` has no default.
     #[must_use]
     pub fn for_marking_target(mut self) -> Self {
+        self.target_marks = true;
         if self.marks_by_default {
             self.interval = None;
             if self.iterations_by_default {
@@ -205,6 +210,14 @@ impl TraceConfig {
             }
         }
         self
+    }
+
+    /// Whether something is to make marks. Else the whole run is one iteration.
+    pub fn expects_marks(&self) -> bool {
+        self.interval.is_some()
+            || self.mark_fn.is_some()
+            || self.control.is_some()
+            || self.target_marks
     }
 }
 
@@ -223,7 +236,25 @@ impl MarkFunction {
     }
 }
 
+impl From<FormatArgument> for Format {
+    fn from(argument: FormatArgument) -> Self {
+        match argument {
+            FormatArgument::Text => Self::Text,
+            FormatArgument::Json => Self::Json,
+        }
+    }
+}
+
 impl Output {
+    /// Whether colours go there.
+    pub(super) fn is_coloured(&self, wish: ColorChoice) -> bool {
+        match wish {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => self.is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+        }
+    }
+
     fn is_terminal(&self) -> bool {
         match self {
             Self::Stdout => std::io::stdout().is_terminal(),
@@ -243,16 +274,21 @@ fn in_nanoseconds<S: serde::Serializer>(
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStringExt as _;
+
     use clap::Parser as _;
 
     use super::*;
-    use crate::cli::{Arguments, Request};
+    use crate::{
+        cli::{Arguments, Request},
+        gates::Gates,
+    };
 
     fn config(line: &str) -> Result<TraceConfig, UsageError> {
         let arguments = Arguments::try_parse_from(line.split_whitespace());
         match Request::resolve(arguments.unwrap_or_else(|error| panic!("{line}: {error}")))? {
             Request::Trace(config) => Ok(*config),
-            Request::Doctor(_) => panic!("{line}: traces nothing"),
+            Request::Doctor(_) | Request::Diff(_) => panic!("{line}: traces nothing"),
         }
     }
 
@@ -317,6 +353,40 @@ mod tests {
             config_error("memtrace --pid 1 --min-size 2MB --max-size 1MB").contains("--min-size")
         );
         assert!(config_error("memtrace --pid 1 --mark-fn @x").contains("--mark-fn"));
+    }
+
+    #[test]
+    fn gates_are_sizes_and_a_baseline_is_for_gates() {
+        let config = resolved(
+            "memtrace --pid 1 --fail-on-growth 10KiB --fail-on-growth-per-stack 0 --baseline b.json",
+        );
+        assert_eq!(config.judging.gates(), Gates { total: Some(10 << 10), per_stack: Some(0) });
+        let settings = serde_json::to_value(&config).expect("settings are JSON");
+        assert_eq!(settings["fail_on_growth"], 10 << 10);
+        assert_eq!(settings["baseline"], "b.json");
+        assert!(config_error("memtrace --pid 1 --baseline b.json").contains("--fail-on-growth"));
+    }
+
+    #[test]
+    fn a_path_that_is_no_text_leaves_the_settings_whole() {
+        let path = OsString::from_vec(b"s-\xff".to_vec());
+        let words = ["memtrace", "--pid", "1", "--suppressions"].map(Into::into);
+        let arguments = Arguments::try_parse_from(words.into_iter().chain([path]));
+        let Ok(Ok(Request::Trace(config))) = arguments.map(Request::resolve) else {
+            panic!("the arguments are right")
+        };
+        let settings = serde_json::to_value(&*config).expect("settings are JSON");
+        assert_eq!(settings["suppressions"], "s-\u{fffd}");
+    }
+
+    #[test]
+    fn force_is_for_files() {
+        for line in ["--pid 1 --force", "--pid 1 --force -o -", "exec --force -- ls"] {
+            let error = config_error(&format!("memtrace {line}"));
+            assert!(error.contains("--junit FILE"), "{error}");
+        }
+        assert!(resolved("memtrace --pid 1 --force --junit j.xml").judging.force);
+        resolved("memtrace --pid 1 --force -o report");
     }
 
     fn config_error(line: &str) -> String {

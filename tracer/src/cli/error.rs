@@ -1,5 +1,7 @@
 //! Arguments that make no sense together.
 
+use std::path::PathBuf;
+
 use thiserror::Error;
 
 /// What is wrong with the command line, and what to type instead. Exit code 2.
@@ -32,4 +34,15 @@ pub enum UsageError {
         /// What was typed.
         text: String,
     },
+    /// Nothing that a baseline could be taken off.
+    #[error(
+        "--baseline {} is for gates: add --fail-on-growth SIZE or --fail-on-growth-per-stack SIZE", baseline.display()
+    )]
+    BaselineWithoutGate {
+        /// What was typed.
+        baseline: PathBuf,
+    },
+    /// No file that could exist already.
+    #[error("--force replaces a file: add -o FILE or --junit FILE")]
+    NothingToReplace,
 }

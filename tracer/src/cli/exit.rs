@@ -11,6 +11,8 @@ pub enum Exit {
     Failed,
     /// The command line makes no sense.
     Usage,
+    /// A gate tripped.
+    Growth,
     /// `--strict`, and data is missing.
     Incomplete,
     /// Under `exec`: memtrace failed, so the command's status is not known.
@@ -30,6 +32,7 @@ impl Exit {
             Self::Done => 0,
             Self::Failed => 1,
             Self::Usage => 2,
+            Self::Growth => 3,
             Self::Incomplete => 4,
             Self::ExecFailed => 125,
             Self::NotExecutable => 126,

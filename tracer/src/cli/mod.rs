@@ -4,8 +4,10 @@
 mod arguments;
 mod config;
 mod control;
+mod diff;
 mod error;
 mod exit;
+mod judging;
 mod request;
 mod talk;
 
@@ -14,5 +16,6 @@ pub use config::{Format, MarkFunction, Output, Target, TraceConfig};
 pub use control::ControlFifos;
 pub use error::UsageError;
 pub use exit::Exit;
-pub use request::Request;
+pub use judging::JudgingConfig;
+pub use request::{DiffConfig, Request};
 pub use talk::set_up_talk;

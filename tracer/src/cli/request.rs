@@ -1,18 +1,39 @@
 //! What the command line asks for.
 
+use std::path::PathBuf;
+
 use super::{
     Arguments, Command, UsageError,
-    config::{Target, TraceConfig},
+    config::{Format, Output, Target, TraceConfig},
 };
-use crate::{doctor::DoctorConfig, units::Pid};
+use crate::{compare::Filter, doctor::DoctorConfig, units::Pid};
 
 /// One of memtrace's commands, completely described.
 #[derive(Clone, Debug)]
 pub enum Request {
     /// `--pid` and `exec`.
     Trace(Box<TraceConfig>),
+    /// `diff`.
+    Diff(DiffConfig),
     /// `doctor`.
     Doctor(DoctorConfig),
+}
+
+/// `diff`, completely described.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiffConfig {
+    /// The first report.
+    pub before: PathBuf,
+    /// The second one.
+    pub after: PathBuf,
+    /// Which stacks are listed.
+    pub filter: Filter,
+    /// Stacks per list.
+    pub top: usize,
+    /// What it is written as.
+    pub format: Format,
+    /// Whether it is coloured.
+    pub color: bool,
 }
 
 impl Request {
@@ -25,6 +46,16 @@ impl Request {
         let (target, trace) = match (arguments.command, arguments.pid) {
             (Some(Command::Exec(exec)), _) => {
                 (Target::Exec { command: exec.command, as_root: exec.as_root }, exec.trace)
+            }
+            (Some(Command::Diff(diff)), _) => {
+                return Ok(Self::Diff(DiffConfig {
+                    before: diff.before,
+                    after: diff.after,
+                    filter: diff.filter.into(),
+                    top: diff.top,
+                    format: diff.format.into(),
+                    color: Output::Stdout.is_coloured(diff.color),
+                }));
             }
             (Some(Command::Doctor(doctor)), _) => {
                 return Ok(Self::Doctor(DoctorConfig {

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     analysis::{FileRow, LineRow, NamedStacks, Place, by_file, by_line},
-    ledger::{Amount, Ledger, StackKey, Totals},
+    ledger::{Amount, Ledger, StackKey, StackView, Totals},
 };
 
 /// The lists of one block.
@@ -57,7 +57,11 @@ impl<'a> IterationBlock<'a> {
             .map(|stack| (Place::of_stack(stack.key(), stacks.get(&stack.key())), stack))
             .collect();
         let growth = ledger.last().is_some_and(|last| last.index > 1).then(|| {
-            let changes = views.iter().map(|(place, stack)| (*place, stack.change()));
+            let suppressed = |stack: &StackView<'_>| {
+                stacks.get(&stack.key()).is_some_and(|named| named.suppressed.is_some())
+            };
+            let growers = views.iter().filter(|(_, stack)| !suppressed(stack));
+            let changes = growers.map(|(place, stack)| (*place, stack.change()));
             GrowthPart::new(top, ledger.last_totals(), changes)
         });
         let peak_bytes = ledger.last().map_or(0, |last| last.peak_bytes);

@@ -4,12 +4,14 @@ use std::{cmp::Reverse, collections::HashMap};
 
 use super::{
     FileEntry, GrowthPart, Inputs, IterationBlock, IterationEntry, LedgerEntry, MappingsEntry,
-    Report, RssEntry, SCHEMA_VERSION, StackEntry, Survivor, UnwindingEntry, document::TextParts,
-    stack_entry::PerIteration,
+    Report, RssEntry, SCHEMA_VERSION, StackEntry, SuppressionEntry, Survivor, UnwindingEntry,
+    document::TextParts, stack_entry::PerIteration,
 };
 use crate::{
     analysis::{Cohort, History, Place, Step, Trend, responsible, trend},
-    ledger::{Iteration, Ledger, StackView, Totals},
+    compare::Party,
+    gates::{Basis, Outcome, judge},
+    ledger::{Iteration, Ledger, MarkTrigger, StackView, Totals},
 };
 
 impl<'a> Report<'a> {
@@ -23,6 +25,7 @@ impl<'a> Report<'a> {
             (Reverse(stack.growth_bytes), Reverse(stack.live_bytes), stack.key.stack, stack.key)
         });
         let totals = ledger.totals();
+        let gates = gates(&inputs, &stacks);
         let rss = ledger.rss();
         Self {
             schema_version: SCHEMA_VERSION,
@@ -35,6 +38,8 @@ impl<'a> Report<'a> {
             ledger: LedgerEntry::from(inputs.events),
             unwinding: UnwindingEntry::new(&stacks),
             mappings: MappingsEntry::new(&inputs),
+            suppressions: SuppressionEntry::all(inputs.judging.suppressions, &stacks),
+            gates,
             text: TextParts {
                 top: inputs.top,
                 block: final_block(&inputs, &stacks, totals),
@@ -110,6 +115,9 @@ fn stack_entry<'a>(
         alloc_bytes: counts.alloc_bytes,
         alloc_blocks: counts.alloc_blocks,
         unwind: named.map_or("unknown", |named| named.unwind),
+        suppressed: named
+            .and_then(|named| inputs.judging.suppressions.get(named.suppressed?))
+            .map(|suppression| suppression.pattern.text()),
         responsible: responsible(frames),
         per_iteration: PerIteration {
             entries: inputs.ledger.iterations().len(),
@@ -120,6 +128,23 @@ fn stack_entry<'a>(
         key,
         place: Place::of_stack(key, named),
     }
+}
+
+fn gates<'a>(inputs: &Inputs<'a>, stacks: &[StackEntry<'a>]) -> Vec<Outcome<'a>> {
+    let judging = inputs.judging;
+    let ledger = inputs.ledger;
+    let marked = |iteration: &Iteration| iteration.trigger != MarkTrigger::End;
+    let basis = Basis {
+        measured: ledger.measured(),
+        in_warmup: ledger.in_warmup(),
+        unmarked: judging.marks_expected && !ledger.iterations().iter().any(marked),
+    };
+    let unsuppressed = stacks.iter().filter(|stack| stack.suppressed.is_none());
+    let run = Party {
+        program: Party::program_of(&inputs.target.command),
+        members: unsuppressed.map(StackEntry::member).collect(),
+    };
+    judge(judging.gates, basis, &run, judging.baseline)
 }
 
 fn survivors(inputs: &Inputs<'_>, stack: &StackView<'_>) -> Vec<Survivor> {
@@ -175,7 +200,10 @@ fn final_block<'a>(
         Some(GrowthPart::new(
             inputs.top,
             totals,
-            stacks.iter().map(|stack| (stack.place, stack.growth())),
+            stacks
+                .iter()
+                .filter(|stack| stack.suppressed.is_none())
+                .map(|stack| (stack.place, stack.growth())),
         )),
     )
 }

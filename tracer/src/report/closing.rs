@@ -5,6 +5,7 @@ use super::{
     loss::set_aside_line,
     page::Page,
     size::{counted, signed_size, size},
+    suppressed::suppressed_line,
 };
 
 /// The first line of a report of incomplete data.
@@ -31,6 +32,9 @@ pub(super) fn basis(report: &Report<'_>) -> String {
 
 /// RSS, how whole the stacks are, and the ledger.
 pub(super) fn write_closing(report: &Report<'_>, prefix: &str, page: &mut Page) {
+    if let Some(suppressed) = suppressed_line(&report.suppressions) {
+        page.line(format_args!("{prefix}{suppressed}"));
+    }
     page.line(format_args!("{prefix}{}", rss_line(report)));
     if let Some(aside) = set_aside_line(report.text.events) {
         page.line(format_args!("{prefix}{aside}"));

@@ -4,9 +4,9 @@ use serde::Serialize;
 
 use super::{
     EventLedger, FileEntry, IterationBlock, IterationEntry, LedgerEntry, MappingsEntry, RssEntry,
-    StackEntry, Target, TotalsEntry, UnwindingEntry,
+    StackEntry, SuppressionEntry, Target, TotalsEntry, UnwindingEntry,
 };
-use crate::ledger::RssChange;
+use crate::{gates::Outcome, ledger::RssChange};
 
 /// Fields are only ever added within a version.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -36,6 +36,10 @@ pub struct Report<'a> {
     pub unwinding: UnwindingEntry<'a>,
     /// What the target mapped itself. In none of the figures above.
     pub mappings: MappingsEntry<'a>,
+    /// The suppressions, in their file's order.
+    pub suppressions: Vec<SuppressionEntry<'a>>,
+    /// The gates that were set.
+    pub gates: Vec<Outcome<'a>>,
     /// What only the text formats need.
     #[serde(skip)]
     pub(super) text: TextParts<'a>,

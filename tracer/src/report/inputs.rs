@@ -7,7 +7,10 @@ use serde::Serialize;
 use super::{EventLedger, MappingInputs};
 use crate::{
     analysis::NamedStacks,
+    compare::Recording,
+    gates::Gates,
     ledger::{Ledger, StackKey},
+    suppressions::Suppression,
 };
 
 /// The traced process.
@@ -54,4 +57,19 @@ pub struct Inputs<'a> {
     pub events: &'a EventLedger,
     /// The second domain.
     pub mappings: MappingInputs<'a>,
+    /// What is to be made of growth.
+    pub judging: Judging<'a>,
+}
+
+/// What is to be made of growth. By default it is reported, and that is all.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Judging<'a> {
+    /// The suppressions that [`crate::analysis::NamedStack::suppressed`] counts through.
+    pub suppressions: &'a [Suppression],
+    /// Limits on growth.
+    pub gates: Gates,
+    /// Whether something was to make marks; without marks, gates then judge nothing.
+    pub marks_expected: bool,
+    /// The run whose growth is allowed.
+    pub baseline: Option<&'a Recording>,
 }

@@ -7,11 +7,15 @@ mod block;
 mod build;
 mod closing;
 mod detailed;
+mod diff_json;
+mod diff_text;
 mod document;
 mod entries;
 mod events;
+mod gate_line;
 mod inputs;
 mod json;
+mod junit;
 mod loss;
 mod mappings;
 mod page;
@@ -19,12 +23,19 @@ mod palette;
 mod short;
 mod size;
 mod stack_entry;
+mod summary;
+mod suppressed;
 mod tables;
 mod unwinding;
 mod verdicts;
+mod whole;
 
 #[cfg(test)]
+mod diff_tests;
+#[cfg(test)]
 mod golden_tests;
+#[cfg(test)]
+mod judged_tests;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]
@@ -32,11 +43,15 @@ mod scale_tests;
 
 pub use block::{GrowthPart, IterationBlock, debug_iteration, stacks_of_interest};
 pub use detailed::detailed;
+pub use diff_json::diff_json;
+pub use diff_text::diff_text;
 pub use document::{Report, SCHEMA_VERSION};
 pub use entries::{FileEntry, IterationEntry, LedgerEntry, RssEntry, SideEntry, TotalsEntry};
 pub use events::{EventLedger, Side};
-pub use inputs::{Inputs, Survivor, Survivors, Target};
+pub use gate_line::gate_line;
+pub use inputs::{Inputs, Judging, Survivor, Survivors, Target};
 pub use json::json;
+pub use junit::{junit, junit_unfinished};
 pub use loss::closing_line;
 pub use mappings::{
     BornBytes, MappedStackEntry, MappingInputs, MappingStep, MappingsEntry, stacks_of_mappings,
@@ -45,4 +60,6 @@ pub use palette::Palette;
 pub use short::short;
 pub use size::{mib, signed_size, size};
 pub use stack_entry::StackEntry;
+pub use summary::summary;
+pub use suppressed::SuppressionEntry;
 pub use unwinding::UnwindingEntry;

@@ -1,24 +1,27 @@
 //! Recorded runs for the golden tests.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use serde_json::{Value, json};
 use tracer_common::{RowCounts, StackId};
 
 use super::{
-    EventLedger, Inputs, IterationBlock, MappingInputs, Palette, Report, Side, Survivor, Survivors,
-    Target, debug_iteration, detailed, short,
+    EventLedger, Inputs, IterationBlock, Judging, MappingInputs, Palette, Report, Side, Survivor,
+    Survivors, Target, debug_iteration, detailed, short,
 };
 use crate::{
     analysis::{
         NamedStack, NamedStacks,
         samples::{at, frame, within},
     },
+    compare::Recording,
+    gates::Gates,
     ledger::{
         EpochRecord, Ledger, MarkTrigger, Plan, StackKey,
         mappings::{Action, Change, Mappings, Range},
         samples::{counts, ending, epoch, key},
     },
+    suppressions::Suppressions,
     symbolize::{Frame, Language},
 };
 
@@ -34,6 +37,9 @@ pub(super) struct Run {
     pub(super) events: EventLedger,
     pub(super) mappings: Mappings,
     pub(super) lost_mappings: u64,
+    pub(super) suppressions: Suppressions,
+    pub(super) gates: Gates,
+    pub(super) baseline: Option<Recording>,
     pub(super) printed: String,
 }
 
@@ -65,6 +71,9 @@ impl Run {
             events,
             mappings: Mappings::default(),
             lost_mappings: 0,
+            suppressions: Suppressions::default(),
+            gates: Gates::default(),
+            baseline: None,
             printed,
         }
     }
@@ -79,6 +88,12 @@ impl Run {
             survivors: &self.survivors,
             events: &self.events,
             mappings: MappingInputs { books: &self.mappings, lost: self.lost_mappings },
+            judging: Judging {
+                suppressions: self.suppressions.all(),
+                gates: self.gates,
+                marks_expected: false,
+                baseline: self.baseline.as_ref(),
+            },
         })
     }
 
@@ -96,7 +111,7 @@ pub(super) fn text(bytes: Vec<u8>) -> String {
 }
 
 pub(super) fn stack(frames: Vec<Frame>) -> NamedStack {
-    NamedStack { frames, unwind: "complete" }
+    NamedStack::new(frames, "complete")
 }
 
 pub(super) fn with_source(source: &str, frame: Frame) -> Frame {
@@ -117,7 +132,7 @@ fn names() -> NamedStacks {
         (key(1), stack(vec![leak.clone(), main()])),
         (key(2), stack(vec![leak, other_caller, main()])),
         (key(3), stack(vec![within("/lib/libc.so.6", "strdup"), cache, main()])),
-        (key(4), NamedStack { frames: vec![interpreter, python], unwind: "truncated" }),
+        (key(4), NamedStack::new(vec![interpreter, python], "truncated")),
         (key(5), stack(vec![frame("parse_header"), frame("main")])),
     ])
 }
@@ -125,6 +140,10 @@ fn names() -> NamedStacks {
 /// Five iterations, one of warm-up, and an ending: a leak on two paths, a cache that fills, churn, one burst,
 /// and a stack that was lost.
 pub(super) fn ordinary() -> Run {
+    ordinary_of(names())
+}
+
+fn ordinary_of(names: NamedStacks) -> Run {
     let fill = [3 * MIB, 2 * MIB, MIB, 0, 0];
     let mut records: Vec<_> = fill
         .into_iter()
@@ -154,12 +173,24 @@ pub(super) fn ordinary() -> Run {
         })
         .collect();
     records.push(ending(vec![(key(1), counts((0, 0), (5 * MIB, 500)))]));
-    let mut run = Run::new(1, names(), records);
+    let mut run = Run::new(1, names, records);
     run.survivors.insert(
         key(2),
         (1..=5).rev().map(|born| Survivor { born, blocks: 10, bytes: 50_000 }).collect(),
     );
     run
+}
+
+/// The ordinary run with two of its stacks suppressed, and limits that it keeps and doesn't.
+pub(super) fn judged() -> Run {
+    let mut stacks = names();
+    let text = "# known\nleak:^fill$\nleak:nothing like that\nleak:file.py\n";
+    let suppressions = Suppressions::parse(text, Path::new("known.txt")).expect("it is one");
+    for named in stacks.values_mut() {
+        named.suppressed = suppressions.matching(&named.frames);
+    }
+    let gates = Gates { total: Some(MIB), per_stack: Some(100_000) };
+    Run { suppressions, gates, ..ordinary_of(stacks) }
 }
 
 /// The whole trace is one iteration; no debug information, one object without symbols.

@@ -10,7 +10,7 @@ use super::{
     size::{signed_size, size},
     tables::write_table,
 };
-use crate::analysis::{Place, Verdict};
+use crate::analysis::{LineRow, Place, Verdict};
 
 /// Characters of a place that fit into the table.
 const LONGEST_PLACE: usize = 300;
@@ -21,23 +21,12 @@ pub fn short(report: &Report<'_>, palette: Palette) -> Vec<u8> {
     write_warning(report, "", &mut page);
     page.styled(palette.heading, format_args!("memtrace: {}", basis(report)));
     let block = &report.text.block;
-    let growers = block.growth.as_ref().map_or(&[][..], |growth| &growth.rows);
-    if growers.is_empty() {
+    let rows = line_rows(report);
+    if rows.is_empty() {
         page.line("No memory growth.");
     } else {
-        let lines = lines(report);
         let header = ["Growth", "Blocks", "Per iteration", "Verdict", "Where"];
-        let rows = growers.iter().map(|row| {
-            let line = lines.get(&row.place.without_source()).copied().unwrap_or_default();
-            vec![
-                signed_size(row.amount.bytes),
-                format!("{:+}", row.amount.blocks),
-                signed_size(line.bytes_per_iteration.round() as i64),
-                line.verdict.map_or("", Verdict::name).to_owned(),
-                cut(&visible(&row.place.brief())),
-            ]
-        });
-        write_table(&mut page, &header, rows, 2);
+        write_table(&mut page, &header, rows.iter().map(|row| row.cells().to_vec()), 2);
     }
     let totals = report.totals;
     page.line(format_args!(
@@ -53,8 +42,45 @@ pub fn short(report: &Report<'_>, palette: Palette) -> Vec<u8> {
     page.into_bytes()
 }
 
+/// A line that grew, with what its stacks say together.
+pub(super) struct Row<'a> {
+    row: LineRow<'a>,
+    line: Line,
+}
+
+impl<'a> Row<'a> {
+    /// Growth, blocks, growth per iteration, verdict, place.
+    pub(super) fn cells(&self) -> [String; 5] {
+        let Self { row, line } = self;
+        [
+            signed_size(row.amount.bytes),
+            format!("{:+}", row.amount.blocks),
+            signed_size(line.bytes_per_iteration.round() as i64),
+            line.verdict.map_or("", Verdict::name).to_owned(),
+            cut(&visible(&row.place.brief())),
+        ]
+    }
+
+    /// The text of the line.
+    pub(super) fn source(&self) -> Option<&'a str> {
+        self.row.place.source()
+    }
+}
+
+/// The lines that grew most.
+pub(super) fn line_rows<'a>(report: &Report<'a>) -> Vec<Row<'a>> {
+    let lines = lines(report);
+    let growers = report.text.block.growth.iter().flat_map(|growth| &growth.rows);
+    growers
+        .map(|row| {
+            let line = lines.get(&row.place.without_source()).copied().unwrap_or_default();
+            Row { row: *row, line }
+        })
+        .collect()
+}
+
 /// Template instances have names of any length.
-fn cut(text: &str) -> String {
+pub(super) fn cut(text: &str) -> String {
     match text.char_indices().nth(LONGEST_PLACE) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text.to_owned(),
@@ -71,7 +97,7 @@ struct Line {
 
 fn lines<'a>(report: &Report<'a>) -> BTreeMap<Place<'a>, Line> {
     let mut lines: BTreeMap<_, Line> = BTreeMap::new();
-    for stack in &report.stacks {
+    for stack in report.unsuppressed() {
         let line = lines.entry(stack.place.without_source()).or_default();
         line.bytes_per_iteration += stack.bytes_per_iteration;
         if stack.growth().grew() {

@@ -5,6 +5,7 @@ use serde::{Serialize, Serializer, ser::SerializeSeq};
 use super::Survivor;
 use crate::{
     analysis::{Place, Verdict},
+    compare::Member,
     ledger::{Amount, Point, Series, StackKey},
     symbolize::{Frame, Language},
 };
@@ -24,6 +25,8 @@ pub struct StackEntry<'a> {
     pub alloc_bytes: u64,
     pub alloc_blocks: u64,
     pub unwind: &'a str,
+    /// The suppression that matches it.
+    pub suppressed: Option<&'a str>,
     /// The position of the responsible frame.
     pub responsible: Option<usize>,
     pub per_iteration: PerIteration<'a>,
@@ -36,7 +39,18 @@ pub struct StackEntry<'a> {
     pub(super) place: Place<'a>,
 }
 
-impl StackEntry<'_> {
+impl<'a> StackEntry<'a> {
+    /// As comparisons see it.
+    pub(super) fn member(&self) -> Member<'a> {
+        Member {
+            frames: self.frames,
+            responsible: self.responsible,
+            growth: self.growth(),
+            verdict: self.verdict.name(),
+            suppressed: self.suppressed.is_some(),
+        }
+    }
+
     pub(super) fn growth(&self) -> Amount {
         Amount { bytes: self.growth_bytes, blocks: self.growth_blocks }
     }

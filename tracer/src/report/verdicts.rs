@@ -16,7 +16,7 @@ pub(super) fn write_verdicts(report: &Report<'_>, page: &mut Page) {
     page.styled(page.palette.heading, "[DEBUG] Stacks by verdict:");
     for verdict in Verdict::ALL {
         let stacks: Vec<_> =
-            report.stacks.iter().filter(|stack| stack.verdict == verdict).collect();
+            report.unsuppressed().filter(|stack| stack.verdict == verdict).collect();
         if stacks.is_empty() {
             continue;
         }
@@ -65,7 +65,7 @@ fn write_stack(stack: &StackEntry<'_>, page: &mut Page) {
 }
 
 /// `leak at /src/app.c:42`, or as much of it as is known.
-fn frame_line(frame: &Frame) -> String {
+pub(super) fn frame_line(frame: &Frame) -> String {
     let place = Place::of_frame(frame);
     let inlined = if frame.inlined { " (inlined)" } else { "" };
     match (&frame.function, &place) {

@@ -7,7 +7,9 @@ use thiserror::Error;
 use crate::{
     bpf::BpfError,
     cli::Exit,
+    compare::RecordingError,
     sites::{FindError, SitesError},
+    suppressions::SuppressionError,
     target::TargetError,
 };
 
@@ -70,6 +72,12 @@ pub enum SessionError {
         #[source]
         source: SitesError,
     },
+    /// `--baseline` is no report.
+    #[error("--baseline")]
+    Baseline(#[from] RecordingError),
+    /// `--suppressions` is no list of them.
+    #[error(transparent)]
+    Suppressions(#[from] SuppressionError),
     /// The report's file exists.
     #[error("{} exists already; use --force to replace it, or another name", path.display())]
     OutputExists {

@@ -15,6 +15,7 @@ use nix::{
 use super::{
     SessionError,
     follow::{Ended, Signals, follow, watch},
+    judging::Judge,
     marks::Marks,
     pid::{check_hazards, load, tell_memory},
     prober::Prober,
@@ -42,6 +43,7 @@ pub(super) async fn run(
     let mut steps = Steps::start();
     let mut signals = Signals::catch()?;
     let mut marks = Marks::open(config)?;
+    let judge = Judge::open(config)?;
     let sink = Sink::open(&config.output)?;
     let identity = if as_root { None } else { Identity::behind_sudo()? };
     let held = Held::start(command, identity.as_ref())?;
@@ -53,7 +55,7 @@ pub(super) async fn run(
     let mut modules = Modules::default();
     let mut prober = Prober::new(held.pid(), config);
     let mut unwinding = Unwinding::new(&kernel)?;
-    let mut writer = Writer::new(config, sink, &process);
+    let mut writer = Writer::new(config, sink, judge, &process);
     // From the first probe on: the dynamic linker's own calls count too.
     kernel.start()?;
     let launched = held.run_to_entry(|progress| {

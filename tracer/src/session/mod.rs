@@ -9,6 +9,7 @@ mod epoch_index;
 mod error;
 mod exec;
 mod follow;
+mod judging;
 mod keyboard;
 mod marks;
 mod names;

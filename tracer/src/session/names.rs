@@ -3,6 +3,7 @@
 use crate::{
     analysis::{NamedStack, NamedStacks},
     ledger::StackKey,
+    suppressions::Suppressions,
     symbolize::{SourceRoot, Symbolizer},
     target::Process,
 };
@@ -12,16 +13,17 @@ use super::recorder::Recorder;
 /// The stacks named so far.
 pub(super) struct Names {
     symbolizer: Symbolizer,
+    pub(super) suppressions: Suppressions,
     pub(super) stacks: NamedStacks,
 }
 
 impl Names {
     /// Opens the way to the target's source files, while the target lives.
-    pub(super) fn of(process: &Process) -> Self {
+    pub(super) fn of(process: &Process, suppressions: Suppressions) -> Self {
         let root = SourceRoot::of_process(process.pid())
             .inspect_err(|error| tracing::debug!("no source lines: {error}"))
             .ok();
-        Self { symbolizer: Symbolizer::new(root), stacks: NamedStacks::new() }
+        Self { symbolizer: Symbolizer::new(root), suppressions, stacks: NamedStacks::new() }
     }
 
     /// Gives names to those of `keys` that have none. A stack that never arrived stays without.
@@ -33,9 +35,11 @@ impl Names {
             .collect();
         let locations: Vec<_> = missing.iter().map(|(_, stack)| stack.locations.clone()).collect();
         let frames = self.symbolizer.symbolize(recorder.modules.all(), &locations);
+        let suppressions = &self.suppressions;
         let named = missing.into_iter().zip(frames);
         self.stacks.extend(named.map(|((key, stack), frames)| {
-            (key, NamedStack { frames, unwind: stack.status.name() })
+            let suppressed = suppressions.matching(&frames);
+            (key, NamedStack { frames, unwind: stack.status.name(), suppressed })
         }));
     }
 }

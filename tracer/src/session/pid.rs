@@ -3,6 +3,7 @@
 use super::{
     SessionError,
     follow::{Signals, follow},
+    judging::Judge,
     marks::Marks,
     prober::Prober,
     recorder::Recorder,
@@ -30,6 +31,7 @@ pub(super) async fn run(config: &TraceConfig, pid: Pid) -> Result<Exit, SessionE
     let mut marks = Marks::open(config)?;
     let process = Process::open(pid)?;
     check_hazards(config, pid)?;
+    let judge = Judge::open(config)?;
     let sink = Sink::open(&config.output)?;
     steps.done("looking at the process");
     let mut kernel = load(config, &process)?;
@@ -47,7 +49,7 @@ pub(super) async fn run(config: &TraceConfig, pid: Pid) -> Result<Exit, SessionE
     steps.done("making unwind tables (the rest of them)");
     let config =
         &if prober.has_usdt() { config.clone().for_marking_target() } else { config.clone() };
-    let mut writer = Writer::new(config, sink, &process);
+    let mut writer = Writer::new(config, sink, judge.for_marks_of(config), &process);
     let mut recorder = Recorder::start(kernel, process, modules, prober, unwinding, config)?;
     tracing::info!(
         "attached to {pid} ({}): {} in {:.2} s",

@@ -57,7 +57,12 @@ impl Sink {
     }
 }
 
-fn open_file(path: &Path, force: bool) -> Result<File, SessionError> {
+/// Makes a file; replaces one only by force.
+///
+/// # Errors
+///
+/// Where it exists or can't be made.
+pub(super) fn open_file(path: &Path, force: bool) -> Result<File, SessionError> {
     let mut options = OpenOptions::new();
     options.write(true);
     if force {

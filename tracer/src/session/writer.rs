@@ -1,7 +1,8 @@
 //! What a run prints, and when: a block per iteration under `--debug`, the report at the end.
 
 use super::{
-    SessionError, books, names::Names, progress::Progress, recorder::Recorder, sink::Sink,
+    SessionError, books, judging::Judge, names::Names, progress::Progress, recorder::Recorder,
+    sink::Sink,
 };
 use crate::{
     cli::{Exit, Format, Target as ConfigTarget, TraceConfig},
@@ -15,6 +16,7 @@ use crate::{
 /// The report in the making.
 pub(super) struct Writer {
     sink: Sink,
+    judge: Judge,
     names: Names,
     progress: Progress,
     target: Target,
@@ -22,14 +24,13 @@ pub(super) struct Writer {
     format: Format,
     palette: Palette,
     debug: bool,
-    strict: bool,
     attached: bool,
     top: usize,
 }
 
 impl Writer {
     /// Prepares to report on a process, while it lives.
-    pub(super) fn new(config: &TraceConfig, sink: Sink, process: &Process) -> Self {
+    pub(super) fn new(config: &TraceConfig, sink: Sink, judge: Judge, process: &Process) -> Self {
         let command = match &config.target {
             ConfigTarget::Pid(_) => process.command().to_vec(),
             ConfigTarget::Exec { command, .. } => {
@@ -39,14 +40,14 @@ impl Writer {
         let attached = matches!(config.target, ConfigTarget::Pid(_));
         Self {
             sink,
-            names: Names::of(process),
+            names: Names::of(process, judge.suppressions.clone()),
+            judge,
             progress: Progress::new(config),
             target: Target { pid: process.pid().0, command, exit_status: None },
             settings: serde_json::to_value(config).unwrap_or_default(),
             format: config.format,
             palette: if config.color { Palette::colour() } else { Palette::plain() },
             debug: config.debug,
-            strict: config.strict,
             attached,
             top: config.top,
         }
@@ -101,17 +102,17 @@ impl Writer {
             survivors: &survivors,
             events: &events,
             mappings,
+            judging: self.judge.judging(),
         });
         let bytes = match (self.format, self.debug) {
             (Format::Json, _) => report::json(&report),
             (Format::Text, true) => report::detailed(&report, self.palette),
             (Format::Text, false) => report::short(&report, self.palette),
         };
-        self.sink.write(&bytes)?;
-        Ok(if self.strict && !(events.complete() && mappings.lost == 0) {
-            Exit::Incomplete
-        } else {
-            Exit::Done
-        })
+        let written = self.sink.write(&bytes);
+        // Also where nobody can read the report.
+        let exit = self.judge.conclude(&report)?;
+        written?;
+        Ok(exit)
     }
 }
