@@ -202,9 +202,11 @@ impl Size {
             let status = stack.unwind();
             *compared.blocks.entry(status.to_owned()).or_default() += blocks;
             let frames = stack.frames();
-            let found = self.stacks.iter().enumerate().filter(|(_, (places, extent, _))| {
-                agrees(places, *extent, &frames, status)
-            });
+            let found = self
+                .stacks
+                .iter()
+                .enumerate()
+                .filter(|(_, (places, extent, _))| agrees(places, *extent, &frames, status));
             match found.map(|(index, _)| index).collect::<Vec<_>>().as_slice() {
                 [] => self.show(&mut compared.wrong, &frames, status),
                 [only] => seen[*only] += blocks,

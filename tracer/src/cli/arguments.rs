@@ -71,6 +71,11 @@ pub struct ExecArguments {
     #[command(flatten)]
     pub trace: TraceArguments,
 
+    /// Run the command N times; each run is one iteration. The first is the baseline, or the first K with --warmup K.
+    /// After a run that fails there are no more
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub runs: u32,
+
     /// Run the command as root even under sudo, not as the user that called sudo
     #[arg(long)]
     pub as_root: bool,

@@ -33,6 +33,8 @@ pub struct TraceConfig {
     pub iterations: Option<u64>,
     /// Iterations before the baseline.
     pub warmup: usize,
+    /// How often the command is run; each time is an iteration, if it is more than once.
+    pub runs: u32,
     /// Time between marks.
     #[serde(serialize_with = "in_nanoseconds", rename = "interval_ns")]
     pub interval: Option<Duration>,
@@ -162,6 +164,7 @@ impl TraceConfig {
             debug: trace.debug,
             iterations,
             warmup: trace.warmup,
+            runs: 1,
             interval,
             mark_fn,
             mark_every: trace.mark_every,
@@ -180,6 +183,28 @@ impl TraceConfig {
             color,
             bench: trace.bench,
         })
+    }
+}
+
+impl TraceConfig {
+    /// The same, with the command run so often. A run starts from nothing, so one at least is the baseline.
+    pub(super) fn repeated(mut self, runs: u32) -> Result<Self, UsageError> {
+        if runs == 1 {
+            return Ok(self);
+        }
+        let others = [
+            (self.interval.is_some(), "--interval"),
+            (self.mark_fn.is_some(), "--mark-fn"),
+            (self.iterations.is_some(), "--iterations"),
+        ];
+        if let Some(&(_, option)) = others.iter().find(|(given, _)| *given) {
+            return Err(UsageError::RunsAndMarks { runs, option });
+        }
+        (self.runs, self.warmup) = (runs, self.warmup.max(1));
+        if self.warmup >= runs as usize {
+            return Err(UsageError::OnlyWarmup { warmup: self.warmup, runs });
+        }
+        Ok(self)
     }
 }
 
@@ -262,6 +287,22 @@ mod tests {
             assert_eq!(config.output, Output::Stderr);
         }
         assert_eq!(resolved("memtrace exec -o - -- ls").output, Output::Stdout);
+    }
+
+    #[test]
+    fn runs_are_iterations_and_the_first_is_the_baseline() {
+        assert_eq!(resolved("memtrace exec -- ls").runs, 1);
+        let config = resolved("memtrace exec --runs 5 -- ls");
+        assert_eq!((config.runs, config.warmup), (5, 1));
+        assert_eq!(resolved("memtrace exec --runs 5 -w 3 -- ls").warmup, 3);
+        assert_eq!(resolved("memtrace exec --runs 1 -i 1s -- ls").warmup, 0, "one run is plain");
+        for (option, named) in
+            [("-i 1s", "--interval"), ("--mark-fn f", "--mark-fn"), ("-n 3", "--iterations")]
+        {
+            let error = config_error(&format!("memtrace exec --runs 2 {option} -- ls"));
+            assert!(error.contains(named), "{error}");
+        }
+        assert!(config_error("memtrace exec --runs 2 -w 2 -- ls").contains("at least 3 runs"));
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub struct Ledger {
     pub(super) baseline: Baseline,
     /// RSS at the last mark.
     pub(super) mark_rss: Option<u64>,
+    /// Whether more than one process was recorded, one after the other.
+    pub(super) several_processes: bool,
     /// Blocks of address spaces before this one are gone.
     pub(super) oldest_space: Space,
 }
@@ -67,6 +69,7 @@ impl Ledger {
                 reached: plan.warmup == 0,
             },
             mark_rss: None,
+            several_processes: false,
             oldest_space: Space(0),
         }
     }
@@ -99,6 +102,12 @@ impl Ledger {
     /// One stack.
     pub fn stack(&self, key: StackKey) -> Option<StackView<'_>> {
         self.stacks.get(&key).map(|account| StackView { key, account, ledger: self })
+    }
+
+    /// Whether iterations are processes of their own, one after the other: then what lives at the end was all born
+    /// in the last one, and says nothing of those before.
+    pub fn has_several_processes(&self) -> bool {
+        self.several_processes
     }
 
     /// Live at the end of the last iteration, over all stacks.

@@ -8,13 +8,16 @@ impl Ledger {
     /// Books a finished epoch. Epochs come in order, each once.
     pub fn push(&mut self, mut record: EpochRecord) {
         self.pushed = self.pushed.saturating_add(1);
-        let start = self.live;
         let (rows, exec) = (std::mem::take(&mut record.rows), record.exec);
+        let new_process = record.new_process;
         let mut iteration = self.open(record);
         let entry = self.timeline.position(&iteration);
+        let ended = if new_process { self.end_process(entry) } else { Amount::ZERO };
+        let start = self.live;
         self.book_rows(entry, &rows, &mut iteration.counts);
-        iteration.dropped = self.drop_replaced(entry, exec);
-        self.live += iteration.net();
+        let replaced = self.drop_replaced(entry, exec);
+        self.live += Amount::net(&iteration.counts) - replaced;
+        iteration.dropped = ended + replaced;
         iteration.live = self.live;
         let at_ends = start.bytes.max(self.live.bytes).max(0) as u64;
         iteration.peak_bytes = iteration.peak_bytes.max(at_ends);
@@ -57,6 +60,15 @@ impl Ledger {
             self.stacks.entry(*key).or_default().book(self.pushed, entry, counts);
             add_counts(sum, counts);
         }
+    }
+
+    /// Everything that is live ended with its process.
+    fn end_process(&mut self, entry: u32) -> Amount {
+        let index = self.pushed;
+        self.several_processes |= index > 1;
+        self.oldest_space = Space(0);
+        self.live = Amount::ZERO;
+        self.stacks.values_mut().map(|account| account.drop_live(index, entry)).sum()
     }
 
     /// Clears the stacks of replaced images; also of rows that came late for one.

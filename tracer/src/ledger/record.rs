@@ -84,6 +84,9 @@ pub struct EpochRecord {
     pub mappings: MappingTotals,
     /// What happened to the blocks of each stack, in any order.
     pub rows: Vec<(StackKey, RowCounts)>,
+    /// Whether a process of its own begins with this epoch: the blocks of the one before ended with that, and
+    /// address spaces are numbered anew.
+    pub new_process: bool,
     /// The address space that an `execve` in this epoch began: the blocks of all older ones went with
     /// their image. What has no stack goes by the space of its [`StackKey`] too.
     pub exec: Option<Space>,

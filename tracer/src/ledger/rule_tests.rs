@@ -101,6 +101,32 @@ fn an_exec_takes_the_old_image_s_blocks_but_is_no_free() {
 }
 
 #[test]
+fn each_process_starts_from_nothing_and_is_compared_with_the_one_before() {
+    let process = |rows, peak_bytes| EpochRecord { new_process: true, peak_bytes, ..epoch(rows) };
+    let run =
+        |kept, exec| EpochRecord { exec, ..process(vec![(key(1), counts((kept, 2), (0, 0)))], 0) };
+    let failed = process(vec![(key(1), counts((7, 1), (0, 0)))], 9);
+    let failed = EpochRecord { partial: true, trigger: MarkTrigger::End, ..failed };
+    // The second one replaces its image: what it had so far is gone, what the third has is not.
+    let records = [run(100, None), run(500, Some(Space(1))), run(130, None), failed];
+    let ledger = ledger(1, records);
+    let stack = ledger.stack(key(1)).expect("recorded");
+    let levels: Vec<i64> = ledger.iterations().iter().map(|i| i.live.bytes).collect();
+    assert_eq!(levels, [100, 0, 130, 7]);
+    let nets: Vec<i64> = stack.series().points().iter().map(|point| point.net.bytes).collect();
+    assert_eq!(nets, [100, -100, 130, 7 - 130]);
+    assert_eq!(
+        stack.growth(),
+        Amount { bytes: 30, blocks: 0 },
+        "from the first to the last whole one"
+    );
+    assert_eq!((stack.counts().alloc_bytes, stack.live().bytes), (737, 7));
+    let peaks: Vec<u64> = ledger.iterations().iter().map(|i| i.peak_bytes).collect();
+    assert_eq!(peaks, [100, 0, 130, 9], "none has the one before in it");
+    assert!(ledger.has_several_processes());
+}
+
+#[test]
 fn rss_is_taken_at_the_baseline_and_at_the_last_mark() {
     let with = |rss_bytes, record| EpochRecord { rss_bytes, ..record };
     let records = [with(3_000, plus(1)), with(4_500, plus(1)), with(0, ending(vec![]))];

@@ -31,6 +31,7 @@ pub(crate) fn epoch(rows: Vec<(StackKey, RowCounts)>) -> EpochRecord {
         rss_bytes: 0,
         mappings: MappingTotals::default(),
         rows,
+        new_process: false,
         exec: None,
     }
 }

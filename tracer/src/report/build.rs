@@ -52,6 +52,8 @@ impl<'a> Report<'a> {
 struct Measured<'a> {
     first: usize,
     iterations: &'a [Iteration],
+    /// Whether survivors say anything.
+    one_process: bool,
 }
 
 impl<'a> Measured<'a> {
@@ -59,7 +61,8 @@ impl<'a> Measured<'a> {
         let all = ledger.iterations();
         let first = all.iter().position(Iteration::measured).unwrap_or(all.len());
         let count = all[first..].iter().take_while(|iteration| iteration.measured()).count();
-        Self { first, iterations: &all[first..first + count] }
+        let one_process = !ledger.has_several_processes();
+        Self { first, iterations: &all[first..first + count], one_process }
     }
 
     fn trend(&self, stack: &StackView<'_>, survivors: &[Survivor]) -> Trend {
@@ -75,13 +78,14 @@ impl<'a> Measured<'a> {
             .collect();
         let cohorts: Vec<_> = survivors
             .iter()
+            .filter(|_| self.one_process)
             .map(|&Survivor { born, blocks, bytes }| Cohort { born, blocks, bytes })
             .collect();
         trend(&History {
             iterations: self.iterations,
             steps: &steps,
             baseline: stack.baseline(),
-            live: stack.live(),
+            live: if self.one_process { stack.live() } else { stack.at_last_mark() },
             cohorts: &cohorts,
         })
     }

@@ -96,10 +96,12 @@ impl DeferredStacks {
             return;
         }
         self.version = unwinding.version();
-        self.unwinder.set_code(modules.spans().filter_map(|Span { start, end, module, .. }| {
-            let (id, bias) = module?;
-            Some(Mapping { start, end, bias, object: id.0 })
-        }));
+        self.unwinder.set_code(modules.spans().filter_map(
+            |Span { start, end, module, .. }| {
+                let (id, bias) = module?;
+                Some(Mapping { start, end, bias, object: id.0 })
+            },
+        ));
     }
 }
 

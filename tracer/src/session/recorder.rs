@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
+    process::ExitStatus,
     time::Duration,
 };
 
@@ -10,8 +11,8 @@ use rustix::time::{ClockId, clock_gettime};
 use tracer_common::{Epoch, MapEvent, Space, Trigger, UnwindStatus};
 
 use super::{
-    SessionError, deferred::DeferredStacks, pace::Pace, prober::Prober, stacks::KnownStack,
-    unwinding::Unwinding,
+    SessionError, books::Counted, deferred::DeferredStacks, pace::Pace, prober::Prober,
+    stacks::KnownStack, unwinding::Unwinding,
 };
 use crate::{
     bpf::{BpfError, Event, FinishedEpoch, Kernel, NewStack, UserMark},
@@ -35,6 +36,10 @@ const TRAMPOLINE_PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Recorder {
     pub(super) kernel: Kernel,
     pub(super) process: Process,
+    /// How it ended, if it did so before its program's first instruction and was waited for.
+    pub(super) ended_early: Option<ExitStatus>,
+    /// What the kernel sides of earlier runs counted.
+    pub(super) earlier: Counted,
     pub(super) modules: Modules,
     pub(super) prober: Prober,
     pub(super) unwinding: Unwinding,
@@ -61,6 +66,8 @@ pub(super) struct Recorder {
     unplaced: Vec<StackKey>,
     /// Whether each change of the list of objects stops the target.
     sync_dlopen: bool,
+    /// Whether the process is one of several runs, each of which is an iteration.
+    is_run: bool,
     /// Whether stacks come from `bpf_get_stack`, as bare addresses.
     kernel_stacks: bool,
 }
@@ -89,7 +96,10 @@ impl Recorder {
         mut unwinding: Unwinding,
         config: &TraceConfig,
     ) -> Result<Self, SessionError> {
-        let ledger = Ledger::new(Plan { warmup: config.warmup, rss_at_start: process.rss() });
+        let ledger = Ledger::new(Plan {
+            warmup: config.warmup,
+            rss_at_start: process.rss().filter(|_| config.runs == 1),
+        });
         let pending = Pending { start_ns: now_ns(), ..Pending::default() };
         kernel.start()?;
         unwinding.target_runs();
@@ -98,6 +108,9 @@ impl Recorder {
         }
         Ok(Self {
             sync_dlopen: config.sync_dlopen,
+            is_run: config.runs > 1,
+            ended_early: None,
+            earlier: Counted::default(),
             kernel_stacks: config.bench == Some(BenchMode::KernelStacks),
             kernel,
             process,
@@ -120,6 +133,23 @@ impl Recorder {
             pace: Pace::default(),
             unplaced: Vec::new(),
         })
+    }
+
+    /// Goes on with the books of an earlier run, which are closed. Nothing was booked for this one.
+    ///
+    /// # Errors
+    ///
+    /// Where the earlier one's maps can't be read.
+    pub(super) fn go_on_after(&mut self, earlier: &mut Self) -> Result<(), SessionError> {
+        self.earlier = Counted::of(earlier)?;
+        self.ledger = std::mem::replace(&mut earlier.ledger, Ledger::new(Plan::default()));
+        self.mappings = std::mem::take(&mut earlier.mappings);
+        self.mappings.exec(); // the process ended
+        self.stacks = std::mem::take(&mut earlier.stacks);
+        self.malformed_events = earlier.malformed_events;
+        self.interruptions = earlier.interruptions;
+        self.iterations = earlier.iterations;
+        Ok(())
     }
 
     /// Takes in everything that the kernel side has to tell.
@@ -248,6 +278,7 @@ impl Recorder {
     /// Whether the epoch completed an iteration.
     fn book(&mut self, epoch: FinishedEpoch) -> bool {
         let enough = self.measured() >= self.wanted;
+        let succeeded = self.is_run && self.has_succeeded();
         let deferred = &self.deferred;
         let pending = &mut self.pending;
         let rows = epoch
@@ -271,7 +302,11 @@ impl Recorder {
         if enough && epoch.trigger != Some(Trigger::End) {
             return false;
         }
-        let trigger = epoch.trigger.map_or(MarkTrigger::End, MarkTrigger::from);
+        let trigger = match epoch.trigger.map_or(MarkTrigger::End, MarkTrigger::from) {
+            // One that failed or was cut short did something else than the others.
+            MarkTrigger::End if succeeded => MarkTrigger::Run,
+            trigger => trigger,
+        };
         let spaces = pending.spaces;
         let pending = std::mem::replace(
             pending,
@@ -285,15 +320,21 @@ impl Recorder {
             start_ns: pending.start_ns,
             end_ns: epoch.end_ns,
             peak_bytes: pending.peak_bytes,
-            rss_bytes: self.rss_bytes,
+            // Of a run that has ended there is no more to be learned; what it had a while before is something else.
+            rss_bytes: if self.is_run { 0 } else { self.rss_bytes },
             mappings: self.mappings.totals(),
             rows: pending.rows,
+            new_process: self.is_run,
             exec: pending.exec,
         });
         if let Some(last) = self.ledger.last() {
             self.mappings.close(last.partial, last.warmup && !self.ledger.in_warmup());
         }
         true
+    }
+
+    fn has_succeeded(&self) -> bool {
+        self.ended_early.map_or_else(|| self.process.has_succeeded(), |status| status.success())
     }
 
     fn keep_stack(&mut self, stack: &NewStack) {

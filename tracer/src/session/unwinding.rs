@@ -118,7 +118,8 @@ impl Unwinding {
         self.is_steady = before.removals == after.removals;
         // The tables that are asked for come soon, and are made known with the code: that it is there is said
         // before only as long as nobody has to wait for that.
-        let is_urgent = any_removed || !self.is_pending() || kernel.free_code_maps() > SPARE_CODE_MAPS;
+        let is_urgent =
+            any_removed || !self.is_pending() || kernel.free_code_maps() > SPARE_CODE_MAPS;
         if self.target_runs && is_urgent { self.publish(kernel) } else { Ok(()) }
     }
 

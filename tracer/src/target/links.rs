@@ -85,10 +85,8 @@ mod tests {
     #[test]
     fn what_the_executable_needs_is_linked_with_it() {
         let bytes = |names: &[&str]| names.iter().map(|name| name.as_bytes().to_vec()).collect();
-        let links = |names: &[&str], needed: &[&str]| Links {
-            names: bytes(names),
-            needed: bytes(needed),
-        };
+        let links =
+            |names: &[&str], needed: &[&str]| Links { names: bytes(names), needed: bytes(needed) };
         let all = HashMap::from([
             (ModuleId(0), links(&["main"], &["liba.so.1"])),
             (ModuleId(1), links(&["liba.so.1", "liba.so.1.2"], &["libc.so.6"])),
