@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use tracer_common::Space;
 
 use super::{
-    Amount, Iteration, KEPT_ITERATIONS, Plan, StackKey, StackView, Totals, account::Account,
-    timeline::Timeline,
+    Amount, Iteration, KEPT_ITERATIONS, MemoryParts, Plan, StackKey, StackView, Totals,
+    account::Account, memory::MemoryBooks, timeline::Timeline,
 };
 
 /// The cumulative truth per stack, over all iterations so far.
@@ -25,6 +25,7 @@ pub struct Ledger {
     pub(super) baseline: Baseline,
     /// RSS at the last mark.
     pub(super) mark_rss: Option<u64>,
+    pub(super) memory: MemoryBooks,
     /// Whether more than one process was recorded, one after the other.
     pub(super) several_processes: bool,
     /// Blocks of address spaces before this one are gone.
@@ -69,6 +70,7 @@ impl Ledger {
                 reached: plan.warmup == 0,
             },
             mark_rss: None,
+            memory: MemoryBooks::starting(plan.memory_at_start),
             several_processes: false,
             oldest_space: Space(0),
         }
@@ -133,6 +135,11 @@ impl Ledger {
     /// RSS over the measured time; `None` where either end is not known.
     pub fn rss(&self) -> Option<RssChange> {
         Some(RssChange { baseline_bytes: self.baseline.rss?, last_bytes: self.mark_rss? })
+    }
+
+    /// What the growth of resident memory is made of; `None` where it was not read at two marks.
+    pub fn memory(&self) -> Option<MemoryParts> {
+        self.memory.parts()
     }
 
     /// Highest live bytes from the baseline to the end.

@@ -9,7 +9,7 @@ impl Ledger {
     pub fn push(&mut self, mut record: EpochRecord) {
         self.pushed = self.pushed.saturating_add(1);
         let (rows, exec) = (std::mem::take(&mut record.rows), record.exec);
-        let new_process = record.new_process;
+        let (new_process, memory) = (record.new_process, record.memory);
         let mut iteration = self.open(record);
         let entry = self.timeline.position(&iteration);
         let ended = if new_process { self.end_process(entry) } else { Amount::ZERO };
@@ -25,7 +25,11 @@ impl Ledger {
         if !iteration.partial {
             self.mark_rss = (iteration.rss_bytes > 0).then_some(iteration.rss_bytes);
         }
-        if iteration.warmup && self.pushed as usize == self.plan.warmup {
+        let is_baseline = iteration.warmup && self.pushed as usize == self.plan.warmup;
+        if !iteration.partial {
+            self.memory.mark(self.pushed, self.live, memory, is_baseline);
+        }
+        if is_baseline {
             self.set_baseline();
         }
         self.last = Some(iteration.clone());
@@ -51,6 +55,7 @@ impl Ledger {
             live: Amount::ZERO,
             peak_bytes: record.peak_bytes,
             rss_bytes: record.rss_bytes,
+            anonymous_bytes: record.memory.map(|memory| memory.anonymous_bytes),
             mappings: record.mappings,
         }
     }

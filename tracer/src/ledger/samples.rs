@@ -29,6 +29,7 @@ pub(crate) fn epoch(rows: Vec<(StackKey, RowCounts)>) -> EpochRecord {
         end_ns: 1_000_000_000,
         peak_bytes: 0,
         rss_bytes: 0,
+        memory: None,
         mappings: MappingTotals::default(),
         rows,
         new_process: false,

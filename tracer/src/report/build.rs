@@ -31,7 +31,7 @@ impl<'a> Report<'a> {
             iterations: ledger.iterations().iter().map(IterationEntry::from).collect(),
             files: files(&stacks),
             totals: totals.into(),
-            rss: RssEntry::new(rss, totals.net_bytes()),
+            rss: RssEntry::new(rss, totals.net_bytes(), ledger.memory()),
             ledger: LedgerEntry::from(inputs.events),
             unwinding: UnwindingEntry::new(&stacks),
             mappings: MappingsEntry::new(&inputs),

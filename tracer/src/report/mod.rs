@@ -33,7 +33,9 @@ mod scale_tests;
 pub use block::{GrowthPart, IterationBlock, debug_iteration, stacks_of_interest};
 pub use detailed::detailed;
 pub use document::{Report, SCHEMA_VERSION};
-pub use entries::{FileEntry, IterationEntry, LedgerEntry, RssEntry, SideEntry, TotalsEntry};
+pub use entries::{
+    FileEntry, IterationEntry, LedgerEntry, RssEntry, RssParts, SideEntry, TotalsEntry,
+};
 pub use events::{EventLedger, Side};
 pub use inputs::{Inputs, Survivor, Survivors, Target};
 pub use json::json;

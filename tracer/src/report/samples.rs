@@ -15,7 +15,7 @@ use crate::{
         samples::{at, frame, within},
     },
     ledger::{
-        EpochRecord, Ledger, MarkTrigger, Plan, StackKey,
+        EpochRecord, Ledger, MarkTrigger, MemorySample, Plan, Resident, StackKey,
         mappings::{Action, Change, Mappings, Range},
         samples::{counts, ending, epoch, key},
     },
@@ -39,7 +39,8 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn new(warmup: usize, stacks: NamedStacks, records: Vec<EpochRecord>) -> Self {
-        let mut ledger = Ledger::new(Plan { warmup, rss_at_start: Some(20 * MIB) });
+        let mut ledger =
+            Ledger::new(Plan { warmup, rss_at_start: Some(20 * MIB), memory_at_start: None });
         let mut printed = String::new();
         for record in records {
             ledger.push(record);
@@ -103,6 +104,15 @@ pub(super) fn with_source(source: &str, frame: Frame) -> Frame {
     Frame { source: Some(source.to_owned()), ..frame }
 }
 
+/// So many MiB are resident, so many of them the allocator's, and 1 the program's own mapping.
+fn memory(rss: u64, allocator: u64) -> MemorySample {
+    MemorySample {
+        rss_bytes: rss * MIB,
+        anonymous_bytes: (rss - 5) * MIB,
+        resident: Some(Resident { allocator_bytes: allocator * MIB, mappings_bytes: MIB }),
+    }
+}
+
 fn names() -> NamedStacks {
     let main = || at("main", "/src/app.c", 80);
     let leak = with_source("p = malloc(n);", at("leak", "/src/app.c", 42));
@@ -148,6 +158,7 @@ pub(super) fn ordinary() -> Run {
             EpochRecord {
                 peak_bytes: 9 * MIB + 123_456,
                 rss_bytes: (30 + 4 * at as u64) * MIB,
+                memory: (at % 4 == 0).then(|| memory(30 + 4 * at as u64, 8 + 2 * at as u64)),
                 label: (at == 2).then(|| "after login".to_owned()),
                 ..epoch(rows)
             }

@@ -8,6 +8,7 @@ mod error;
 mod exec;
 mod follow;
 mod launch;
+mod memory;
 mod names;
 mod pace;
 mod pid;

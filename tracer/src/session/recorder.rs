@@ -11,14 +11,14 @@ use rustix::time::{ClockId, clock_gettime};
 use tracer_common::{Epoch, MapEvent, Space, Trigger, UnwindStatus};
 
 use super::{
-    SessionError, books::Counted, deferred::DeferredStacks, pace::Pace, prober::Prober,
-    stacks::KnownStack, unwinding::Unwinding,
+    SessionError, books::Counted, deferred::DeferredStacks, memory::MemoryReader, pace::Pace,
+    prober::Prober, stacks::KnownStack, unwinding::Unwinding,
 };
 use crate::{
     bpf::{BpfError, Event, FinishedEpoch, Kernel, NewStack, UserMark},
     cli::{BenchMode, TraceConfig},
     ledger::{
-        EpochRecord, Ledger, MarkTrigger, Plan, StackKey,
+        EpochRecord, Ledger, MarkTrigger, MemorySample, Plan, StackKey,
         mappings::{Change, Mappings, UnknownChange},
     },
     target::{Modules, Process},
@@ -59,8 +59,10 @@ pub(super) struct Recorder {
     finished: VecDeque<FinishedEpoch>,
     iterations: u32,
     wanted: u64,
+    warmup: usize,
     /// 0 while not known.
     rss_bytes: u64,
+    memory: MemoryReader,
     pace: Pace,
     /// Stacks that ended in code of no known mapping, since the mappings were read.
     unplaced: Vec<StackKey>,
@@ -96,9 +98,16 @@ impl Recorder {
         mut unwinding: Unwinding,
         config: &TraceConfig,
     ) -> Result<Self, SessionError> {
+        let mut memory = MemoryReader::default();
+        let is_start = config.runs == 1 && config.warmup == 0;
+        let memory_at_start =
+            is_start.then(|| memory.sample(&process, &Mappings::default(), true)).flatten();
         let ledger = Ledger::new(Plan {
             warmup: config.warmup,
-            rss_at_start: process.rss().filter(|_| config.runs == 1),
+            rss_at_start: memory_at_start
+                .map(|memory| memory.rss_bytes)
+                .or_else(|| process.rss().filter(|_| config.runs == 1)),
+            memory_at_start,
         });
         let pending = Pending { start_ns: now_ns(), ..Pending::default() };
         kernel.start()?;
@@ -129,7 +138,9 @@ impl Recorder {
             finished: VecDeque::new(),
             iterations: 0,
             wanted: config.iterations.unwrap_or(u64::MAX),
+            warmup: config.warmup,
             rss_bytes: 0,
+            memory,
             pace: Pace::default(),
             unplaced: Vec::new(),
         })
@@ -313,6 +324,7 @@ impl Recorder {
             Pending { start_ns: epoch.end_ns, spaces, ..Pending::default() },
         );
         self.iterations += 1;
+        let memory = self.sample_memory();
         self.ledger.push(EpochRecord {
             trigger,
             label: None,
@@ -320,8 +332,8 @@ impl Recorder {
             start_ns: pending.start_ns,
             end_ns: epoch.end_ns,
             peak_bytes: pending.peak_bytes,
-            // Of a run that has ended there is no more to be learned; what it had a while before is something else.
-            rss_bytes: if self.is_run { 0 } else { self.rss_bytes },
+            rss_bytes: memory.map_or_else(|| self.last_rss(), |memory| memory.rss_bytes),
+            memory,
             mappings: self.mappings.totals(),
             rows: pending.rows,
             new_process: self.is_run,
@@ -331,6 +343,22 @@ impl Recorder {
             self.mappings.close(last.partial, last.warmup && !self.ledger.in_warmup());
         }
         true
+    }
+
+    /// Reads the target's memory at the mark that is booked, if it is the last one made.
+    fn sample_memory(&mut self) -> Option<MemorySample> {
+        if self.is_run || !self.finished.is_empty() {
+            return None;
+        }
+        let is_last = !self.is_recording() || self.measured() + 1 >= self.wanted;
+        let is_baseline = self.ledger.in_warmup() && self.iterations as usize == self.warmup;
+        self.memory.sample(&self.process, &self.mappings, is_last || is_baseline)
+    }
+
+    /// As it was read when the mark that is booked was heard of; 0 for one that others have followed since. Of a run
+    /// that has ended there is no more to be learned, and what it had a while before is something else.
+    fn last_rss(&self) -> u64 {
+        if self.is_run || !self.finished.is_empty() { 0 } else { self.rss_bytes }
     }
 
     fn has_succeeded(&self) -> bool {
