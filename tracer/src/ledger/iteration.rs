@@ -78,4 +78,6 @@ pub(super) fn add_counts(sum: &mut RowCounts, row: &RowCounts) {
     sum.alloc_blocks = sum.alloc_blocks.saturating_add(row.alloc_blocks);
     sum.free_bytes = sum.free_bytes.saturating_add(row.free_bytes);
     sum.free_blocks = sum.free_blocks.saturating_add(row.free_blocks);
+    sum.carried_bytes = sum.carried_bytes.saturating_add(row.carried_bytes);
+    sum.carried_blocks = sum.carried_blocks.saturating_add(row.carried_blocks);
 }

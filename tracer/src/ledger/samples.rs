@@ -16,6 +16,7 @@ pub(crate) fn counts(alloc: (u64, u64), free: (u64, u64)) -> RowCounts {
         alloc_blocks: alloc.1,
         free_bytes: free.0,
         free_blocks: free.1,
+        ..RowCounts::default()
     }
 }
 

@@ -113,6 +113,8 @@ fn stack_entry<'a>(
         growth_blocks: growth.blocks,
         alloc_bytes: counts.alloc_bytes,
         alloc_blocks: counts.alloc_blocks,
+        temporary_bytes: counts.temporary_bytes(),
+        temporary_blocks: counts.temporary_blocks(),
         unwind: named.map_or("unknown", |named| named.unwind),
         responsible: responsible(frames),
         per_iteration: PerIteration {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{EventLedger, Side};
+use super::{EventLedger, Side, temporary::per_second};
 use crate::ledger::{Iteration, MarkTrigger, MemoryParts, RssChange, Totals};
 
 /// One of `iterations`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the fields are the schema, described in docs/json.md")]
 pub struct IterationEntry<'a> {
     pub index: u32,
@@ -29,6 +29,10 @@ pub struct IterationEntry<'a> {
     pub peak_bytes: u64,
     pub rss_bytes: u64,
     pub anonymous_bytes: Option<u64>,
+    pub temporary_bytes: u64,
+    pub temporary_blocks: u64,
+    pub alloc_bytes_per_second: Option<f64>,
+    pub alloc_blocks_per_second: Option<f64>,
 }
 
 impl<'a> From<&'a Iteration> for IterationEntry<'a> {
@@ -52,6 +56,10 @@ impl<'a> From<&'a Iteration> for IterationEntry<'a> {
             peak_bytes: from.peak_bytes,
             rss_bytes: from.rss_bytes,
             anonymous_bytes: from.anonymous_bytes,
+            temporary_bytes: from.counts.temporary_bytes(),
+            temporary_blocks: from.counts.temporary_blocks(),
+            alloc_bytes_per_second: per_second(from.counts.alloc_bytes, from),
+            alloc_blocks_per_second: per_second(from.counts.alloc_blocks, from),
         }
     }
 }

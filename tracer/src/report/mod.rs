@@ -20,6 +20,7 @@ mod short;
 mod size;
 mod stack_entry;
 mod tables;
+mod temporary;
 mod unwinding;
 mod verdicts;
 

@@ -113,6 +113,11 @@ fn memory(rss: u64, allocator: u64) -> MemorySample {
     }
 }
 
+/// The same, where so much (bytes, blocks) of the frees was born before.
+fn carried(counts: RowCounts, (bytes, blocks): (u64, u64)) -> RowCounts {
+    RowCounts { carried_bytes: bytes, carried_blocks: blocks, ..counts }
+}
+
 fn names() -> NamedStacks {
     let main = || at("main", "/src/app.c", 80);
     let leak = with_source("p = malloc(n);", at("leak", "/src/app.c", 42));
@@ -143,7 +148,7 @@ pub(super) fn ordinary() -> Run {
             let mut rows = vec![
                 (key(1), counts((MIB, 100), (0, 0))),
                 (key(2), counts((50_000, 10), (0, 0))),
-                (key(4), counts((8 * MIB, 1000), (8 * MIB, 1000))),
+                (key(4), carried(counts((8 * MIB, 1000), (8 * MIB, 1000)), (MIB, 100))),
             ];
             if fill > 0 {
                 rows.push((key(3), counts((fill, 64), (0, 0))));
@@ -164,7 +169,8 @@ pub(super) fn ordinary() -> Run {
             }
         })
         .collect();
-    records.push(ending(vec![(key(1), counts((0, 0), (5 * MIB, 500)))]));
+    let torn_down = counts((0, 0), (5 * MIB, 500));
+    records.push(ending(vec![(key(1), carried(torn_down, (5 * MIB, 500)))]));
     let mut run = Run::new(1, names(), records);
     run.survivors.insert(
         key(2),
@@ -212,8 +218,10 @@ pub(super) fn wide() -> Run {
 /// More is freed than allocated.
 pub(super) fn shrinking() -> Run {
     let less = || {
-        let rows =
-            vec![(key(1), counts((0, 0), (2 * MIB, 20))), (key(5), counts((600, 6), (0, 0)))];
+        let rows = vec![
+            (key(1), carried(counts((0, 0), (2 * MIB, 20)), (2 * MIB, 20))),
+            (key(5), counts((600, 6), (0, 0))),
+        ];
         EpochRecord { rss_bytes: 18 * MIB, ..epoch(rows) }
     };
     let first = vec![(key(1), counts((10 * MIB, 100), (0, 0)))];
