@@ -92,6 +92,7 @@ fn ledger_and_report(criterion: &mut Criterion) {
         target: &target,
         settings: &settings,
         top: 10,
+        until_stable: false,
         ledger: &ledger,
         stacks: &stacks,
         survivors: &survivors,

@@ -19,6 +19,7 @@ use crate::units::Pid;
 
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
 const DEFAULT_ITERATIONS: u64 = 5;
+const DEFAULT_MAX_ITERATIONS: u64 = 100;
 
 /// A run, completely described.
 #[derive(Clone, Debug, Serialize)]
@@ -31,6 +32,8 @@ pub struct TraceConfig {
     pub debug: bool,
     /// Measured iterations until the end; `None`: until the target ends.
     pub iterations: Option<u64>,
+    /// Whether the run ends as soon as nothing grows any more.
+    pub until_stable: bool,
     /// Iterations before the baseline.
     pub warmup: usize,
     /// How often the command is run; each time is an iteration, if it is more than once.
@@ -136,6 +139,9 @@ impl TraceConfig {
             given => given,
         };
         let iterations = match trace.iterations {
+            None if trace.until_stable => {
+                Some(trace.max_iterations.unwrap_or(DEFAULT_MAX_ITERATIONS))
+            }
             None if attaches && interval.is_some() => Some(DEFAULT_ITERATIONS),
             given => given,
         };
@@ -163,6 +169,7 @@ impl TraceConfig {
             target,
             debug: trace.debug,
             iterations,
+            until_stable: trace.until_stable,
             warmup: trace.warmup,
             runs: 1,
             interval,
@@ -190,7 +197,15 @@ impl TraceConfig {
     /// The same, with the command run so often. A run starts from nothing, so one at least is the baseline.
     pub(super) fn repeated(mut self, runs: u32) -> Result<Self, UsageError> {
         if runs == 1 {
-            return Ok(self);
+            let compares = self.interval.is_some() || self.mark_fn.is_some();
+            return if compares || !self.until_stable {
+                Ok(self)
+            } else {
+                Err(UsageError::NothingToCompare)
+            };
+        }
+        if self.until_stable {
+            self.iterations = None; // as many as there are runs
         }
         let others = [
             (self.interval.is_some(), "--interval"),
@@ -303,6 +318,17 @@ mod tests {
             assert!(error.contains(named), "{error}");
         }
         assert!(config_error("memtrace exec --runs 2 -w 2 -- ls").contains("at least 3 runs"));
+    }
+
+    #[test]
+    fn until_stable_has_its_own_end() {
+        let config = resolved("memtrace --pid 1 --until-stable");
+        assert_eq!((config.until_stable, config.iterations), (true, Some(DEFAULT_MAX_ITERATIONS)));
+        let config = resolved("memtrace exec --until-stable --max-iterations 7 -i 1s -- ls");
+        assert_eq!(config.iterations, Some(7));
+        let config = resolved("memtrace exec --until-stable --runs 9 -- ls");
+        assert_eq!((config.iterations, config.runs), (None, 9));
+        assert!(config_error("memtrace exec --until-stable -- ls").contains("--mark-fn"));
     }
 
     #[test]

@@ -28,6 +28,11 @@ pub enum UsageError {
         /// What marks as well.
         option: &'static str,
     },
+    /// The whole run would be the one iteration.
+    #[error(
+        "--until-stable compares iterations, and nothing ends one: add --interval, --mark-fn or, under exec, --runs"
+    )]
+    NothingToCompare,
     /// Nothing is left to measure.
     #[error("--warmup {warmup} leaves none of --runs {runs} to compare: at least {} runs are needed", warmup + 1)]
     OnlyWarmup {

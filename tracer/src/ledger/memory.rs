@@ -118,6 +118,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "as the books take it")]
     fn sample(rss: u32, allocator: u32, mappings: u32) -> Option<MemorySample> {
         let resident =
             Resident { allocator_bytes: allocator.into(), mappings_bytes: mappings.into() };

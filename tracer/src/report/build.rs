@@ -4,8 +4,8 @@ use std::{cmp::Reverse, collections::HashMap};
 
 use super::{
     FileEntry, GrowthPart, Inputs, IterationBlock, IterationEntry, LedgerEntry, MappingsEntry,
-    Report, RssEntry, SCHEMA_VERSION, StackEntry, Survivor, UnwindingEntry, document::TextParts,
-    stack_entry::PerIteration,
+    Report, RssEntry, SCHEMA_VERSION, StabilityEntry, StackEntry, Survivor, UnwindingEntry,
+    document::TextParts, stack_entry::PerIteration,
 };
 use crate::{
     analysis::{Cohort, History, Place, Step, Trend, responsible, trend},
@@ -32,6 +32,7 @@ impl<'a> Report<'a> {
             files: files(&stacks),
             totals: totals.into(),
             rss: RssEntry::new(rss, totals.net_bytes(), ledger.memory()),
+            stability: StabilityEntry::new(&inputs),
             ledger: LedgerEntry::from(inputs.events),
             unwinding: UnwindingEntry::new(&stacks),
             mappings: MappingsEntry::new(&inputs),

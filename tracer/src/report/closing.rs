@@ -5,6 +5,7 @@ use super::{
     loss::set_aside_line,
     page::Page,
     size::{counted, signed_size, size},
+    stability,
 };
 
 /// The first line of a report of incomplete data.
@@ -31,6 +32,7 @@ pub(super) fn basis(report: &Report<'_>) -> String {
 
 /// RSS, how whole the stacks are, and the ledger.
 pub(super) fn write_closing(report: &Report<'_>, prefix: &str, page: &mut Page) {
+    stability::write(report, prefix, page);
     page.line(format_args!("{prefix}{}", rss_line(report)));
     if let Some(parts) = parts_line(report) {
         page.line(format_args!("{prefix}{parts}"));

@@ -18,6 +18,7 @@ mod page;
 mod palette;
 mod short;
 mod size;
+mod stability;
 mod stack_entry;
 mod tables;
 mod temporary;
@@ -47,5 +48,6 @@ pub use mappings::{
 pub use palette::Palette;
 pub use short::short;
 pub use size::{mib, signed_size, size};
+pub use stability::StabilityEntry;
 pub use stack_entry::StackEntry;
 pub use unwinding::UnwindingEntry;

@@ -34,6 +34,7 @@ pub(super) struct Run {
     pub(super) events: EventLedger,
     pub(super) mappings: Mappings,
     pub(super) lost_mappings: u64,
+    pub(super) until_stable: bool,
     pub(super) printed: String,
 }
 
@@ -66,6 +67,7 @@ impl Run {
             events,
             mappings: Mappings::default(),
             lost_mappings: 0,
+            until_stable: false,
             printed,
         }
     }
@@ -75,6 +77,7 @@ impl Run {
             target: &self.target,
             settings: &self.settings,
             top: 3,
+            until_stable: self.until_stable,
             ledger: &self.ledger,
             stacks: &self.stacks,
             survivors: &self.survivors,

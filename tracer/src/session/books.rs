@@ -26,7 +26,7 @@ impl Counted {
     ///
     /// Where the maps can't be read.
     pub(super) fn of(recorder: &Recorder) -> Result<Self, SessionError> {
-        let mut sum = recorder.earlier;
+        let mut sum = recorder.repeated.earlier;
         let present = recorder.kernel.tally()?;
         for (total, count) in sum.tally.counts.iter_mut().zip(present.counts) {
             *total += count;

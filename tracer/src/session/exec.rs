@@ -48,7 +48,7 @@ pub(super) async fn run(
         tell_memory(&run.recorder.kernel, "at the end");
         let status = run.status(ended)?;
         let well = ended == Ended::Target && status.is_some_and(|status| status.success());
-        if left == 0 || !well {
+        if left == 0 || !well || run.recorder.has_enough() {
             break (ended, status);
         }
         left -= 1;

@@ -107,7 +107,7 @@ pub(super) async fn follow(
         if !writer.iterations(recorder)? {
             break Ended::ReaderGone;
         }
-        if recorder.measured() >= wanted {
+        if recorder.has_enough() {
             break Ended::Enough;
         }
     };

@@ -98,7 +98,7 @@ impl Run {
             recorder.go_on_after(earlier)?;
         }
         let ended = launched.ended.map(exit_status);
-        recorder.ended_early = ended;
+        recorder.repeated.ended_early = ended;
         Ok(Self { recorder, child: launched.child, ended })
     }
 

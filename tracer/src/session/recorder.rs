@@ -3,7 +3,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
-    process::ExitStatus,
     time::Duration,
 };
 
@@ -11,8 +10,8 @@ use rustix::time::{ClockId, clock_gettime};
 use tracer_common::{Epoch, MapEvent, Space, Trigger, UnwindStatus};
 
 use super::{
-    SessionError, books::Counted, deferred::DeferredStacks, memory::MemoryReader, pace::Pace,
-    prober::Prober, stacks::KnownStack, unwinding::Unwinding,
+    SessionError, deferred::DeferredStacks, goal::Goal, memory::MemoryReader, pace::Pace,
+    prober::Prober, repeated::Repeated, stacks::KnownStack, unwinding::Unwinding,
 };
 use crate::{
     bpf::{BpfError, Event, FinishedEpoch, Kernel, NewStack, UserMark},
@@ -36,10 +35,7 @@ const TRAMPOLINE_PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Recorder {
     pub(super) kernel: Kernel,
     pub(super) process: Process,
-    /// How it ended, if it did so before its program's first instruction and was waited for.
-    pub(super) ended_early: Option<ExitStatus>,
-    /// What the kernel sides of earlier runs counted.
-    pub(super) earlier: Counted,
+    pub(super) repeated: Repeated,
     pub(super) modules: Modules,
     pub(super) prober: Prober,
     pub(super) unwinding: Unwinding,
@@ -57,9 +53,8 @@ pub(super) struct Recorder {
     pub(super) interruptions: u64,
     pub(super) pending: Pending,
     finished: VecDeque<FinishedEpoch>,
-    iterations: u32,
-    wanted: u64,
-    warmup: usize,
+    pub(super) iterations: u32,
+    pub(super) goal: Goal,
     /// 0 while not known.
     rss_bytes: u64,
     memory: MemoryReader,
@@ -68,8 +63,6 @@ pub(super) struct Recorder {
     unplaced: Vec<StackKey>,
     /// Whether each change of the list of objects stops the target.
     sync_dlopen: bool,
-    /// Whether the process is one of several runs, each of which is an iteration.
-    is_run: bool,
     /// Whether stacks come from `bpf_get_stack`, as bare addresses.
     kernel_stacks: bool,
 }
@@ -117,9 +110,7 @@ impl Recorder {
         }
         Ok(Self {
             sync_dlopen: config.sync_dlopen,
-            is_run: config.runs > 1,
-            ended_early: None,
-            earlier: Counted::default(),
+            repeated: Repeated::new(config.runs > 1),
             kernel_stacks: config.bench == Some(BenchMode::KernelStacks),
             kernel,
             process,
@@ -137,30 +128,12 @@ impl Recorder {
             pending,
             finished: VecDeque::new(),
             iterations: 0,
-            wanted: config.iterations.unwrap_or(u64::MAX),
-            warmup: config.warmup,
+            goal: Goal::of(config),
             rss_bytes: 0,
             memory,
             pace: Pace::default(),
             unplaced: Vec::new(),
         })
-    }
-
-    /// Goes on with the books of an earlier run, which are closed. Nothing was booked for this one.
-    ///
-    /// # Errors
-    ///
-    /// Where the earlier one's maps can't be read.
-    pub(super) fn go_on_after(&mut self, earlier: &mut Self) -> Result<(), SessionError> {
-        self.earlier = Counted::of(earlier)?;
-        self.ledger = std::mem::replace(&mut earlier.ledger, Ledger::new(Plan::default()));
-        self.mappings = std::mem::take(&mut earlier.mappings);
-        self.mappings.exec(); // the process ended
-        self.stacks = std::mem::take(&mut earlier.stacks);
-        self.malformed_events = earlier.malformed_events;
-        self.interruptions = earlier.interruptions;
-        self.iterations = earlier.iterations;
-        Ok(())
     }
 
     /// Takes in everything that the kernel side has to tell.
@@ -208,6 +181,11 @@ impl Recorder {
     /// Iterations that count: those after the warm-up that a mark ended.
     pub(super) fn measured(&self) -> u64 {
         self.ledger.measured()
+    }
+
+    /// Whether all iterations that were asked for are there.
+    pub(super) fn has_enough(&self) -> bool {
+        self.goal.is_reached(&self.ledger)
     }
 
     /// Whether the baseline stands.
@@ -288,8 +266,8 @@ impl Recorder {
 
     /// Whether the epoch completed an iteration.
     fn book(&mut self, epoch: FinishedEpoch) -> bool {
-        let enough = self.measured() >= self.wanted;
-        let succeeded = self.is_run && self.has_succeeded();
+        let enough = self.has_enough();
+        let end = self.repeated.end_trigger(&self.process);
         let deferred = &self.deferred;
         let pending = &mut self.pending;
         let rows = epoch
@@ -314,8 +292,7 @@ impl Recorder {
             return false;
         }
         let trigger = match epoch.trigger.map_or(MarkTrigger::End, MarkTrigger::from) {
-            // One that failed or was cut short did something else than the others.
-            MarkTrigger::End if succeeded => MarkTrigger::Run,
+            MarkTrigger::End => end,
             trigger => trigger,
         };
         let spaces = pending.spaces;
@@ -336,33 +313,30 @@ impl Recorder {
             memory,
             mappings: self.mappings.totals(),
             rows: pending.rows,
-            new_process: self.is_run,
+            new_process: self.repeated.is_one_of_several,
             exec: pending.exec,
         });
         if let Some(last) = self.ledger.last() {
             self.mappings.close(last.partial, last.warmup && !self.ledger.in_warmup());
         }
+        self.goal.booked(&self.ledger);
         true
     }
 
     /// Reads the target's memory at the mark that is booked, if it is the last one made.
     fn sample_memory(&mut self) -> Option<MemorySample> {
-        if self.is_run || !self.finished.is_empty() {
+        if self.repeated.is_one_of_several || !self.finished.is_empty() {
             return None;
         }
-        let is_last = !self.is_recording() || self.measured() + 1 >= self.wanted;
-        let is_baseline = self.ledger.in_warmup() && self.iterations as usize == self.warmup;
-        self.memory.sample(&self.process, &self.mappings, is_last || is_baseline)
+        let needed = !self.is_recording() || self.goal.is_decisive(&self.ledger, self.iterations);
+        self.memory.sample(&self.process, &self.mappings, needed)
     }
 
     /// As it was read when the mark that is booked was heard of; 0 for one that others have followed since. Of a run
     /// that has ended there is no more to be learned, and what it had a while before is something else.
     fn last_rss(&self) -> u64 {
-        if self.is_run || !self.finished.is_empty() { 0 } else { self.rss_bytes }
-    }
-
-    fn has_succeeded(&self) -> bool {
-        self.ended_early.map_or_else(|| self.process.has_succeeded(), |status| status.success())
+        let unknown = self.repeated.is_one_of_several || !self.finished.is_empty();
+        if unknown { 0 } else { self.rss_bytes }
     }
 
     fn keep_stack(&mut self, stack: &NewStack) {

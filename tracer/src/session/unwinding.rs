@@ -26,6 +26,7 @@ const SPARE_CODE_MAPS: usize = CODE_MAPS as usize / 2;
 
 /// The tables of all objects of a run, and what of them is in use.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Unwinding {
     builder: Builder,
     /// Objects that the builder was given.

@@ -97,6 +97,7 @@ impl Writer {
             target: &self.target,
             settings: &self.settings,
             top: self.top,
+            until_stable: recorder.goal.until_stable,
             ledger: &recorder.ledger,
             stacks: &self.names.stacks,
             survivors: &survivors,
