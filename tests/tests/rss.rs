@@ -1,8 +1,9 @@
 //! What the growth of resident memory is made of, on programs that make it grow by 64 MiB in one known way.
 
 use anyhow::Result;
-use memtrace_tests::{Document, Memtrace, Program, cannot_trace};
+use memtrace_tests::{Document, Memtrace, Program, cannot_trace, until};
 
+const FLAGS: [&str; 2] = ["-O1", "-fno-builtin"];
 const MIB: i64 = 1 << 20;
 const BYTES: i64 = 64 * MIB;
 
@@ -45,6 +46,38 @@ fn untouched_blocks_are_no_growth() -> Result<()> {
     Ok(())
 }
 
+/// From the program's first instruction on: what the trace has seen by then is no growth.
+#[test]
+fn of_a_command() -> Result<()> {
+    if cannot_trace(&["cc"]) {
+        return Ok(());
+    }
+    let program = Program::compile("rss.c", &FLAGS)?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("report");
+    let options = "exec --mark-fn mark -n 2 --format json -o";
+    let command = [program.path().as_os_str(), "leak".as_ref()];
+    let traced = Memtrace::new(options.split(' ')).arg(&file).arg("--").words(command);
+    let mut target = traced.into_target()?;
+    target.expect("ready")?;
+    for _ in 0..2 {
+        target.send("\n")?;
+        target.expect("marked")?;
+    }
+    until("there is a report", || Document::read(&file).is_ok())?;
+    let report = Document::read(&file)?;
+    let touched = report.number("/rss/parts/untraced_bytes");
+    assert!((0..4 * MIB).contains(&touched), "its own pages and libc's: {touched}");
+    let growth = report.number("/rss/parts/growth_bytes");
+    let parts = ["heap", "allocator_retained", "mappings", "untraced"];
+    let sum = |sum, part| sum + report.number(&format!("/rss/parts/{part}_bytes"));
+    assert_eq!((parts.iter().fold(0, sum), report.number("/rss/parts/from")), (growth, 0));
+    let heap = report.number("/rss/parts/heap_bytes");
+    assert!((heap - BYTES).abs() < SLACK, "{heap}");
+    target.wait()?;
+    Ok(())
+}
+
 /// Of a process that has ended there is nothing to read.
 #[test]
 fn what_was_not_measured_is_not_known() -> Result<()> {
@@ -63,7 +96,7 @@ fn trace(how: &str) -> Result<Option<Document>> {
     if cannot_trace(&["cc"]) {
         return Ok(None);
     }
-    let program = Program::compile("rss.c", &["-O1", "-fno-builtin"])?;
+    let program = Program::compile("rss.c", &FLAGS)?;
     let mut target = program.start(&[how])?;
     let marks = "--mark-fn mark --warmup 1 -n 1 --format json -v";
     let mut memtrace = Memtrace::attach(target.pid()).args(marks).start()?;

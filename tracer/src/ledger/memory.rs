@@ -1,7 +1,5 @@
 //! What the growth of resident memory is made of: the heap's blocks, what the allocator keeps, mappings, the rest.
 
-use super::Amount;
-
 /// The target's resident memory at one moment, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemorySample {
@@ -20,6 +18,15 @@ pub struct Resident {
     pub allocator_bytes: u64,
     /// The program itself.
     pub mappings_bytes: u64,
+}
+
+/// Resident memory when the trace began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StartSample {
+    /// The sample.
+    pub memory: MemorySample,
+    /// The heap's live blocks that the trace had seen by then: a command is traced from before its first instruction on.
+    pub live_bytes: i64,
 }
 
 /// Why resident memory grew from one sample to another. The parts add up to the growth.
@@ -52,15 +59,15 @@ pub(super) struct MemoryBooks {
 #[derive(Clone, Copy, Debug)]
 struct Taken {
     iteration: u32,
-    live: Amount,
+    live_bytes: i64,
     rss: u64,
     resident: Resident,
 }
 
 impl MemoryBooks {
     /// A sample at the start of the trace, if one was taken.
-    pub(super) fn starting(sample: Option<MemorySample>) -> Self {
-        let first = sample.and_then(|sample| Taken::new(0, Amount::ZERO, sample));
+    pub(super) fn starting(start: Option<StartSample>) -> Self {
+        let first = start.and_then(|start| Taken::new(0, start.live_bytes, start.memory));
         Self { first, last: None }
     }
 
@@ -68,11 +75,11 @@ impl MemoryBooks {
     pub(super) fn mark(
         &mut self,
         iteration: u32,
-        live: Amount,
+        live_bytes: i64,
         sample: Option<MemorySample>,
         baseline: bool,
     ) {
-        let taken = sample.and_then(|sample| Taken::new(iteration, live, sample));
+        let taken = sample.and_then(|sample| Taken::new(iteration, live_bytes, sample));
         if baseline {
             *self = Self { first: taken, last: None };
         } else if self.first.is_none() {
@@ -92,7 +99,7 @@ impl MemoryBooks {
         let growth_bytes = change(|taken| taken.rss);
         let allocator = change(|taken| taken.resident.allocator_bytes);
         let mappings_bytes = change(|taken| taken.resident.mappings_bytes);
-        let heap_bytes = (last.live - first.live).bytes;
+        let heap_bytes = last.live_bytes.saturating_sub(first.live_bytes);
         Some(MemoryParts {
             from: first.iteration,
             to: last.iteration,
@@ -106,9 +113,9 @@ impl MemoryBooks {
 }
 
 impl Taken {
-    fn new(iteration: u32, live: Amount, sample: MemorySample) -> Option<Self> {
+    fn new(iteration: u32, live_bytes: i64, sample: MemorySample) -> Option<Self> {
         let MemorySample { rss_bytes: rss, resident, .. } = sample;
-        resident.map(|resident| Self { iteration, live, rss, resident })
+        resident.map(|resident| Self { iteration, live_bytes, rss, resident })
     }
 }
 
@@ -125,17 +132,17 @@ mod tests {
         Some(MemorySample { rss_bytes: rss.into(), anonymous_bytes: 0, resident: Some(resident) })
     }
 
-    fn live(bytes: i64) -> Amount {
-        Amount { bytes, blocks: 1 }
+    fn start() -> Option<StartSample> {
+        sample(100, 10, 0).map(|memory| StartSample { memory, live_bytes: 7 })
     }
 
     #[test]
     fn growth_is_taken_from_the_baseline_to_the_last_sample() {
-        let mut books = MemoryBooks::starting(sample(100, 10, 0));
-        books.mark(1, live(50), sample(300, 60, 5), true);
+        let mut books = MemoryBooks::starting(start());
+        books.mark(1, 50, sample(300, 60, 5), true);
         assert_eq!(books.parts(), None, "one sample is no growth");
-        books.mark(2, live(70), sample(340, 90, 7), false);
-        books.mark(3, live(90), None, false);
+        books.mark(2, 70, sample(340, 90, 7), false);
+        books.mark(3, 90, None, false);
         let parts = books.parts().expect("two samples");
         assert_eq!((parts.from, parts.to, parts.growth_bytes), (1, 2, 40));
         let named =
@@ -144,20 +151,28 @@ mod tests {
     }
 
     #[test]
+    fn without_warm_up_it_is_taken_from_the_start() {
+        let mut books = MemoryBooks::starting(start());
+        books.mark(1, 50, sample(300, 60, 5), false);
+        let parts = books.parts().expect("two samples");
+        assert_eq!((parts.from, parts.heap_bytes, parts.retained_bytes), (0, 43, 7));
+    }
+
+    #[test]
     fn without_a_sample_at_the_baseline_the_next_one_is_the_first() {
-        let mut books = MemoryBooks::starting(sample(100, 10, 0));
-        books.mark(1, live(50), None, true);
-        books.mark(2, live(70), sample(340, 90, 7), false);
+        let mut books = MemoryBooks::starting(start());
+        books.mark(1, 50, None, true);
+        books.mark(2, 70, sample(340, 90, 7), false);
         assert_eq!(books.parts(), None);
-        books.mark(3, live(80), sample(350, 95, 7), false);
+        books.mark(3, 80, sample(350, 95, 7), false);
         assert_eq!(books.parts().map(|parts| (parts.from, parts.growth_bytes)), Some((2, 10)));
     }
 
     #[test]
     fn a_sample_without_owners_is_none() {
-        let mut books = MemoryBooks::starting(sample(100, 10, 0));
+        let mut books = MemoryBooks::starting(start());
         let unknown = sample(5, 0, 0).map(|sample| MemorySample { resident: None, ..sample });
-        books.mark(1, live(0), unknown, false);
+        books.mark(1, 0, unknown, false);
         assert_eq!(books.parts(), None);
     }
 
@@ -165,8 +180,8 @@ mod tests {
         #[test]
         fn the_parts_add_up(a: [u32; 3], b: [u32; 3], from: i32, to: i32) {
             let mut books = MemoryBooks::starting(None);
-            books.mark(1, live(from.into()), sample(a[0], a[1], a[2]), false);
-            books.mark(2, live(to.into()), sample(b[0], b[1], b[2]), false);
+            books.mark(1, from.into(), sample(a[0], a[1], a[2]), false);
+            books.mark(2, to.into(), sample(b[0], b[1], b[2]), false);
             let parts = books.parts().expect("two samples");
             let sum = parts.heap_bytes + parts.retained_bytes + parts.mappings_bytes + parts.untraced_bytes;
             prop_assert_eq!(sum, parts.growth_bytes);

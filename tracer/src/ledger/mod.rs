@@ -29,7 +29,7 @@ pub use amount::Amount;
 pub use cumulative::{Ledger, RssChange};
 pub use iteration::Iteration;
 pub use key::StackKey;
-pub use memory::{MemoryParts, MemorySample, Resident};
+pub use memory::{MemoryParts, MemorySample, Resident, StartSample};
 pub use record::{EpochRecord, MarkTrigger, Plan};
 pub use series::{Point, Series};
 pub use timeline::KEPT_ITERATIONS;

@@ -27,7 +27,7 @@ impl Ledger {
         }
         let is_baseline = iteration.warmup && self.pushed as usize == self.plan.warmup;
         if !iteration.partial {
-            self.memory.mark(self.pushed, self.live, memory, is_baseline);
+            self.memory.mark(self.pushed, self.live.bytes, memory, is_baseline);
         }
         if is_baseline {
             self.set_baseline();

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tracer_common::{RowCounts, Space, Trigger};
 
-use super::{MemorySample, StackKey, mappings::MappingTotals};
+use super::{MemorySample, StackKey, StartSample, mappings::MappingTotals};
 
 /// What made the mark that ended an iteration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -62,7 +62,7 @@ pub struct Plan {
     /// The target's RSS when the trace began, in bytes, if it could be read.
     pub rss_at_start: Option<u64>,
     /// The same exactly, if that was read.
-    pub memory_at_start: Option<MemorySample>,
+    pub memory_at_start: Option<StartSample>,
 }
 
 /// A finished epoch: what happened from one mark to the next.

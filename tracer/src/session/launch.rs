@@ -11,6 +11,7 @@ use nix::sys::wait::WaitStatus;
 use super::{
     SessionError,
     follow::Ended,
+    memory::MemoryReader,
     pid::{check_hazards, load},
     prober::Prober,
     recorder::Recorder,
@@ -80,6 +81,7 @@ impl Run {
         // From the first probe on: the dynamic linker's own calls count too.
         kernel.start()?;
         prober.probe_known(&mut kernel, &modules)?;
+        let mut memory = MemoryReader::default();
         let launched = held.run_to_entry(|progress| {
             // Each time: a shadow stack is the dynamic linker's doing.
             check_hazards(config, prober.pid())?;
@@ -89,11 +91,16 @@ impl Run {
             }
             // Each time as well: constructors allocate before the program's entry.
             unwinding.finish(&mut kernel)?;
-            if progress == Progress::AtEntry { prober.check(&modules) } else { Ok(()) }
+            if progress == Progress::AtEntry {
+                memory = MemoryReader::starting(&process, kernel.state()?.live_bytes);
+                return prober.check(&modules);
+            }
+            Ok::<(), SessionError>(())
         })?;
         steps.done("setting probes, up to the program's entry");
         tracing::debug!("{} after {:.2} s", prober.summary(), steps.total().as_secs_f64());
-        let mut recorder = Recorder::start(kernel, process, modules, prober, unwinding, config)?;
+        let mut recorder =
+            Recorder::start(kernel, process, modules, prober, unwinding, memory, config)?;
         if let Some(earlier) = earlier {
             recorder.go_on_after(earlier)?;
         }

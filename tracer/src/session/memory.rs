@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::{
     ledger::{
-        MemorySample, Resident,
+        MemorySample, Resident, StartSample,
         mappings::{Mappings, Range},
     },
     target::Process,
@@ -24,9 +24,18 @@ const MOST_BYTES: u64 = 16 << 30;
 #[derive(Debug, Default)]
 pub(super) struct MemoryReader {
     last: Option<(Instant, Duration)>,
+    pub(super) first: Option<StartSample>,
 }
 
 impl MemoryReader {
+    /// Reads it at the start of the trace, which has seen so many live bytes.
+    pub(super) fn starting(process: &Process, live_bytes: i64) -> Self {
+        let mut reader = Self::default();
+        let memory = reader.sample(process, &Mappings::default(), true);
+        reader.first = memory.map(|memory| StartSample { memory, live_bytes });
+        reader
+    }
+
     /// Reads it, unless it was read a moment ago; `needed`: whether or not. `None` where it isn't read or can't be.
     pub(super) fn sample(
         &mut self,

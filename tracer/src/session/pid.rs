@@ -3,6 +3,7 @@
 use super::{
     SessionError,
     follow::{Signals, follow},
+    memory::MemoryReader,
     prober::Prober,
     recorder::Recorder,
     sink::Sink,
@@ -42,7 +43,9 @@ pub(super) async fn run(config: &TraceConfig, pid: Pid) -> Result<Exit, SessionE
     unwinding.finish(&mut kernel)?;
     steps.done("making unwind tables (the rest of them)");
     let mut writer = Writer::new(config, sink, &process);
-    let mut recorder = Recorder::start(kernel, process, modules, prober, unwinding, config)?;
+    let memory = MemoryReader::starting(&process, 0);
+    let mut recorder =
+        Recorder::start(kernel, process, modules, prober, unwinding, memory, config)?;
     tracing::info!(
         "attached to {pid} ({}): {} in {:.2} s",
         recorder.process.program().display(),

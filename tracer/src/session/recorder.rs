@@ -89,18 +89,15 @@ impl Recorder {
         modules: Modules,
         prober: Prober,
         mut unwinding: Unwinding,
+        memory: MemoryReader,
         config: &TraceConfig,
     ) -> Result<Self, SessionError> {
-        let mut memory = MemoryReader::default();
-        let is_start = config.runs == 1 && config.warmup == 0;
-        let memory_at_start =
-            is_start.then(|| memory.sample(&process, &Mappings::default(), true)).flatten();
+        let is_only = config.runs == 1;
+        let rss = memory.first.map(|start| start.memory.rss_bytes).or_else(|| process.rss());
         let ledger = Ledger::new(Plan {
             warmup: config.warmup,
-            rss_at_start: memory_at_start
-                .map(|memory| memory.rss_bytes)
-                .or_else(|| process.rss().filter(|_| config.runs == 1)),
-            memory_at_start,
+            rss_at_start: rss.filter(|_| is_only),
+            memory_at_start: memory.first.filter(|_| is_only && config.warmup == 0),
         });
         let pending = Pending { start_ns: now_ns(), ..Pending::default() };
         kernel.start()?;
