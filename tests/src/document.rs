@@ -170,6 +170,16 @@ impl<'a> Stack<'a> {
         integer(&self.0[field])
     }
 
+    /// The hash of its frames.
+    ///
+    /// # Panics
+    ///
+    /// Where it has none.
+    #[track_caller]
+    pub fn id(&self) -> &'a str {
+        self.0["id"].as_str().unwrap_or_else(|| panic!("no id in {:#}", self.0))
+    }
+
     /// Growth from the baseline to the last mark.
     #[track_caller]
     pub fn growth_bytes(&self) -> i64 {

@@ -26,6 +26,23 @@ pub struct RowCounts {
     pub free_bytes: u64,
     /// Blocks freed.
     pub free_blocks: u64,
+    /// Bytes of these frees whose blocks were born in an earlier epoch. Those of the same epoch are the rest: mostly
+    /// the many, which so cost nothing.
+    pub carried_bytes: u64,
+    /// Blocks freed that were born in an earlier epoch.
+    pub carried_blocks: u64,
+}
+
+impl RowCounts {
+    /// Bytes freed in the epoch that they were allocated in.
+    pub const fn temporary_bytes(&self) -> u64 {
+        self.free_bytes.saturating_sub(self.carried_bytes)
+    }
+
+    /// Blocks freed in the epoch that they were allocated in.
+    pub const fn temporary_blocks(&self) -> u64 {
+        self.free_blocks.saturating_sub(self.carried_blocks)
+    }
 }
 
 /// A row as the kernel keeps it.
@@ -124,9 +141,9 @@ pub struct KernelState {
 }
 
 const _: () = assert!(size_of::<RowKey>() == 16);
-const _: () = assert!(size_of::<RowCounts>() == 32);
-const _: () = assert!(size_of::<Row>() == 40);
-const _: () = assert!(size_of::<EpochSlot>() == 56);
+const _: () = assert!(size_of::<RowCounts>() == 48);
+const _: () = assert!(size_of::<Row>() == 56);
+const _: () = assert!(size_of::<EpochSlot>() == 72);
 const _: () = assert!(size_of::<KernelState>() == 48);
 
 pod!(RowKey, RowCounts, Row, EpochSlot, KernelState);

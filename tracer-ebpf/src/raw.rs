@@ -53,9 +53,10 @@ pub fn instead(thread: *mut ThreadState, space: Space, epoch: Epoch, id: StackId
     if !hopeful {
         return id;
     }
-    let Some(number) = ticket(epoch) else { return id };
+    let Some((number, time)) = ticket(epoch) else { return id };
     let Some(mut event) = RAW_STACKS.reserve::<RawStackEvent>(0) else { return id };
-    let own = StackHash(id.0).finish(number as u32);
+    // Another run of the same command begins to count anew.
+    let own = StackHash(id.0).with(time).finish(number as u32);
     let event_at = event.as_mut_ptr();
     // SAFETY: all fields are written but the end of `bytes`, which is not looked at.
     unsafe {
@@ -90,13 +91,14 @@ pub fn instead(thread: *mut ThreadState, space: Space, epoch: Epoch, id: StackId
     own
 }
 
-/// The number of this stack, if there is still room for it in this second and epoch.
+/// The number of this stack and the time, if there is still room for it in this second and epoch.
 #[inline(always)]
-fn ticket(epoch: Epoch) -> Option<u64> {
+fn ticket(epoch: Epoch) -> Option<(u64, u64)> {
     let budget = BUDGET.get_ptr_mut(0)?;
     // SAFETY: points to the map's only element. Two threads may begin a second at once; then a few more go.
     unsafe {
-        let second = bpf_ktime_get_ns() / NS_PER_SECOND;
+        let time = bpf_ktime_get_ns();
+        let second = time / NS_PER_SECOND;
         if (&raw const (*budget).second).read_volatile() != second {
             (&raw mut (*budget).second).write_volatile(second);
             (&raw mut (*budget).spent).write_volatile(0);
@@ -112,6 +114,6 @@ fn ticket(epoch: Epoch) -> Option<u64> {
         if atomic::next(&raw mut (*budget).in_epoch) >= u64::from(RAW_STACKS_PER_EPOCH) {
             return None;
         }
-        Some(atomic::next(&raw mut (*budget).number))
+        Some((atomic::next(&raw mut (*budget).number), time))
     }
 }

@@ -185,6 +185,6 @@ fn release_old(thread: *mut ThreadState, now: Now) {
 
 #[inline(always)]
 fn settle(now: Now, block: &LiveBlock) {
-    rows::freed(now, block.stack, block.size);
+    rows::freed(now, block);
     now.live_changed(-(block.size as i64));
 }

@@ -6,7 +6,7 @@ use aya_ebpf::{
     maps::HashMap,
 };
 use tracer_common::{
-    Row, RowCounts, RowKey, StackId, TallyKind, ThreadState, limits::DEFAULT_MAX_STACKS,
+    LiveBlock, Row, RowCounts, RowKey, StackId, TallyKind, ThreadState, limits::DEFAULT_MAX_STACKS,
 };
 
 use crate::{
@@ -54,12 +54,16 @@ pub fn allocated(row: *mut RowCounts, size: u64) {
 
 /// Counts a block as freed: on the stack that allocated it, in the present epoch.
 #[inline(always)]
-pub fn freed(now: Now, stack: StackId, size: u64) {
-    let Some(row) = of_old_block(now, stack) else { return };
+pub fn freed(now: Now, block: &LiveBlock) {
+    let Some(row) = of_old_block(now, block.stack) else { return };
     // SAFETY: `row` is part of a map value.
     unsafe {
-        atomic::add(&raw mut (*row).free_bytes, size);
+        atomic::add(&raw mut (*row).free_bytes, block.size);
         atomic::add(&raw mut (*row).free_blocks, 1);
+        if block.born.0 != now.epoch.0 {
+            atomic::add(&raw mut (*row).carried_bytes, block.size);
+            atomic::add(&raw mut (*row).carried_blocks, 1);
+        }
     }
 }
 
@@ -80,7 +84,14 @@ fn of_old_block(now: Now, stack: StackId) -> Option<*mut RowCounts> {
 #[inline(always)]
 fn make(key: RowKey) -> Option<*mut Row> {
     let empty = Row {
-        counts: RowCounts { alloc_bytes: 0, alloc_blocks: 0, free_bytes: 0, free_blocks: 0 },
+        counts: RowCounts {
+            alloc_bytes: 0,
+            alloc_blocks: 0,
+            free_bytes: 0,
+            free_blocks: 0,
+            carried_bytes: 0,
+            carried_blocks: 0,
+        },
         stack_sent: 0,
     };
     // Another thread may have been faster; then the lookup finds its row.

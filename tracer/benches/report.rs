@@ -41,8 +41,10 @@ fn epoch(at: usize) -> EpochRecord {
         end_ns: (at as u64 + 1) * 1_000_000_000,
         peak_bytes: 0,
         rss_bytes: 0,
+        memory: None,
         mappings: mappings::MappingTotals::default(),
         rows: (0..STACKS).map(|id| (key(id), counts(id))).collect(),
+        new_process: false,
         exec: None,
     }
 }
@@ -73,7 +75,7 @@ fn named_stacks() -> NamedStacks {
 fn ledger_and_report(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("10 000 stacks");
     group.sample_size(10).measurement_time(Duration::from_secs(5));
-    let mut ledger = Ledger::new(Plan { warmup: 1, rss_at_start: None });
+    let mut ledger = Ledger::new(Plan { warmup: 1, rss_at_start: None, memory_at_start: None });
     (0..ITERATIONS).for_each(|at| ledger.push(epoch(at)));
     group.bench_function("book an epoch", |bencher| {
         bencher.iter_batched(
@@ -93,6 +95,7 @@ fn ledger_and_report(criterion: &mut Criterion) {
         target: &target,
         settings: &settings,
         top: 10,
+        until_stable: false,
         ledger: &ledger,
         stacks: &stacks,
         survivors: &survivors,

@@ -21,6 +21,7 @@ pub(super) fn iterations(first: u32, count: usize) -> Vec<Iteration> {
             live: Amount::ZERO,
             peak_bytes: 0,
             rss_bytes: 0,
+            anonymous_bytes: None,
             mappings: MappingTotals::default(),
         })
         .collect()

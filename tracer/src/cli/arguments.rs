@@ -76,6 +76,12 @@ pub struct ExecArguments {
     #[command(flatten)]
     pub trace: TraceArguments,
 
+    /// Run the command N times; each run is one iteration. The first is the baseline, or the first K with --warmup K.
+    /// After a run that fails there are no more
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..),
+          conflicts_with = "max_iterations")]
+    pub runs: u32,
+
     /// Run the command as root even under sudo, not as the user that called sudo
     #[arg(long)]
     pub as_root: bool,
@@ -105,6 +111,14 @@ pub struct TraceArguments {
     /// The first K iterations only form the baseline
     #[arg(short, long, value_name = "K", default_value_t = 0)]
     pub warmup: usize,
+
+    /// Go on until no stack has grown in both of the last two measured iterations
+    #[arg(long, conflicts_with = "iterations")]
+    pub until_stable: bool,
+
+    /// With --until-stable: give up after N measured iterations [default: 100]
+    #[arg(long, value_name = "N", requires = "until_stable", value_parser = clap::value_parser!(u64).range(2..))]
+    pub max_iterations: Option<u64>,
 
     /// A mark every DUR, as in 500ms or 5s [default: 5s under --pid when no other mark is asked for]
     #[arg(short, long, value_name = "DUR", value_parser = parse_interval)]

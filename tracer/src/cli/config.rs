@@ -19,6 +19,7 @@ use crate::units::Pid;
 
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
 const DEFAULT_ITERATIONS: u64 = 5;
+const DEFAULT_MAX_ITERATIONS: u64 = 100;
 
 /// A run, completely described.
 #[derive(Clone, Debug, Serialize)]
@@ -34,8 +35,12 @@ pub struct TraceConfig {
     /// Whether nobody said how many.
     #[serde(skip)]
     pub iterations_by_default: bool,
+    /// Whether the run ends as soon as nothing grows any more.
+    pub until_stable: bool,
     /// Iterations before the baseline.
     pub warmup: usize,
+    /// How often the command is run; each time is an iteration, if it is more than once.
+    pub runs: u32,
     /// Time between marks.
     #[serde(serialize_with = "in_nanoseconds", rename = "interval_ns")]
     pub interval: Option<Duration>,
@@ -149,6 +154,9 @@ impl TraceConfig {
         let interval = trace.interval.or(marks_by_default.then_some(DEFAULT_INTERVAL));
         let iterations_by_default = trace.iterations.is_none();
         let iterations = match trace.iterations {
+            None if trace.until_stable => {
+                Some(trace.max_iterations.unwrap_or(DEFAULT_MAX_ITERATIONS))
+            }
             None if attaches && interval.is_some() => Some(DEFAULT_ITERATIONS),
             given => given,
         };
@@ -173,7 +181,9 @@ impl TraceConfig {
             debug: trace.debug,
             iterations,
             iterations_by_default,
+            until_stable: trace.until_stable,
             warmup: trace.warmup,
+            runs: 1,
             interval,
             marks_by_default,
             target_marks: false,
@@ -218,6 +228,38 @@ impl TraceConfig {
             || self.mark_fn.is_some()
             || self.control.is_some()
             || self.target_marks
+            || self.runs > 1
+    }
+}
+
+impl TraceConfig {
+    /// The same, with the command run so often. A run starts from nothing, so one at least is the baseline.
+    pub(super) fn repeated(mut self, runs: u32) -> Result<Self, UsageError> {
+        if runs == 1 {
+            let compares = self.expects_marks();
+            return if compares || !self.until_stable {
+                Ok(self)
+            } else {
+                Err(UsageError::NothingToCompare)
+            };
+        }
+        if self.until_stable {
+            self.iterations = None; // as many as there are runs
+        }
+        let others = [
+            (self.interval.is_some(), "--interval"),
+            (self.mark_fn.is_some(), "--mark-fn"),
+            (self.control.is_some(), "--control"),
+            (self.iterations.is_some(), "--iterations"),
+        ];
+        if let Some(&(_, option)) = others.iter().find(|(given, _)| *given) {
+            return Err(UsageError::RunsAndMarks { runs, option });
+        }
+        (self.runs, self.warmup) = (runs, self.warmup.max(1));
+        if self.warmup >= runs as usize {
+            return Err(UsageError::OnlyWarmup { warmup: self.warmup, runs });
+        }
+        Ok(self)
     }
 }
 
@@ -343,6 +385,33 @@ mod tests {
             assert_eq!(config.output, Output::Stderr);
         }
         assert_eq!(resolved("memtrace exec -o - -- ls").output, Output::Stdout);
+    }
+
+    #[test]
+    fn runs_are_iterations_and_the_first_is_the_baseline() {
+        assert_eq!(resolved("memtrace exec -- ls").runs, 1);
+        let config = resolved("memtrace exec --runs 5 -- ls");
+        assert_eq!((config.runs, config.warmup), (5, 1));
+        assert_eq!(resolved("memtrace exec --runs 5 -w 3 -- ls").warmup, 3);
+        assert_eq!(resolved("memtrace exec --runs 1 -i 1s -- ls").warmup, 0, "one run is plain");
+        for (option, named) in
+            [("-i 1s", "--interval"), ("--mark-fn f", "--mark-fn"), ("-n 3", "--iterations")]
+        {
+            let error = config_error(&format!("memtrace exec --runs 2 {option} -- ls"));
+            assert!(error.contains(named), "{error}");
+        }
+        assert!(config_error("memtrace exec --runs 2 -w 2 -- ls").contains("at least 3 runs"));
+    }
+
+    #[test]
+    fn until_stable_has_its_own_end() {
+        let config = resolved("memtrace --pid 1 --until-stable");
+        assert_eq!((config.until_stable, config.iterations), (true, Some(DEFAULT_MAX_ITERATIONS)));
+        let config = resolved("memtrace exec --until-stable --max-iterations 7 -i 1s -- ls");
+        assert_eq!(config.iterations, Some(7));
+        let config = resolved("memtrace exec --until-stable --runs 9 -- ls");
+        assert_eq!((config.iterations, config.runs), (None, 9));
+        assert!(config_error("memtrace exec --until-stable -- ls").contains("--mark-fn"));
     }
 
     #[test]

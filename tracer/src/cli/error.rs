@@ -20,6 +20,29 @@ pub enum UsageError {
         /// Bytes.
         max_size: u64,
     },
+    /// Something else than the end of a run would end its iteration.
+    #[error(
+        "--runs {runs} makes each run of the command one iteration: leave out {option}, or --runs"
+    )]
+    RunsAndMarks {
+        /// Runs.
+        runs: u32,
+        /// What marks as well.
+        option: &'static str,
+    },
+    /// The whole run would be the one iteration.
+    #[error(
+        "--until-stable compares iterations, and nothing ends one: add --interval, --mark-fn or, under exec, --runs"
+    )]
+    NothingToCompare,
+    /// Nothing is left to measure.
+    #[error("--warmup {warmup} leaves none of --runs {runs} to compare: at least {} runs are needed", warmup + 1)]
+    OnlyWarmup {
+        /// Runs that form the baseline.
+        warmup: usize,
+        /// All of them.
+        runs: u32,
+    },
     /// Half of the option's value is missing.
     #[error("--mark-fn {text}: write SYMBOL or SYMBOL@OBJECT")]
     EmptyMarkFunction {

@@ -43,8 +43,10 @@ impl Request {
     ///
     /// Where they contradict each other.
     pub fn resolve(arguments: Arguments) -> Result<Self, UsageError> {
+        let mut runs = 1;
         let (target, trace) = match (arguments.command, arguments.pid) {
             (Some(Command::Exec(exec)), _) => {
+                runs = exec.runs;
                 (Target::Exec { command: exec.command, as_root: exec.as_root }, exec.trace)
             }
             (Some(Command::Diff(diff)), _) => {
@@ -67,6 +69,7 @@ impl Request {
             (None, Some(pid)) => (Target::Pid(Pid(pid)), arguments.trace),
             (None, None) => return Err(UsageError::NoTarget),
         };
-        TraceConfig::new(target, trace).map(|config| Self::Trace(Box::new(config)))
+        let config = TraceConfig::new(target, trace)?.repeated(runs)?;
+        Ok(Self::Trace(Box::new(config)))
     }
 }

@@ -14,8 +14,8 @@ use super::{
 use crate::{analysis::responsible, ledger::Amount, report::SCHEMA_VERSION, symbolize::Frame};
 
 /// What ends an iteration, and which blocks are recorded.
-const WHAT_GROWTH_DEPENDS_ON: [&str; 7] =
-    ["mark_fn", "mark_every", "control", "runs", "interval_ns", "min_size", "max_size"];
+const WHAT_GROWTH_DEPENDS_ON: [&str; 6] =
+    ["mark_fn", "mark_every", "runs", "interval_ns", "min_size", "max_size"];
 
 /// What comparisons need of a report.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use tracer_common::Space;
 
 use super::{
-    Amount, Iteration, KEPT_ITERATIONS, Plan, StackKey, StackView, Totals, account::Account,
-    timeline::Timeline,
+    Amount, Iteration, KEPT_ITERATIONS, MemoryParts, Plan, StackKey, StackView, Totals,
+    account::Account, memory::MemoryBooks, timeline::Timeline,
 };
 
 /// The cumulative truth per stack, over all iterations so far.
@@ -25,6 +25,9 @@ pub struct Ledger {
     pub(super) baseline: Baseline,
     /// RSS at the last mark.
     pub(super) mark_rss: Option<u64>,
+    pub(super) memory: MemoryBooks,
+    /// Whether more than one process was recorded, one after the other.
+    pub(super) several_processes: bool,
     /// Blocks of address spaces before this one are gone.
     pub(super) oldest_space: Space,
 }
@@ -67,6 +70,8 @@ impl Ledger {
                 reached: plan.warmup == 0,
             },
             mark_rss: None,
+            memory: MemoryBooks::starting(plan.memory_at_start),
+            several_processes: false,
             oldest_space: Space(0),
         }
     }
@@ -101,6 +106,12 @@ impl Ledger {
         self.stacks.get(&key).map(|account| StackView { key, account, ledger: self })
     }
 
+    /// Whether iterations are processes of their own, one after the other: then what lives at the end was all born
+    /// in the last one, and says nothing of those before.
+    pub fn has_several_processes(&self) -> bool {
+        self.several_processes
+    }
+
     /// Live at the end of the last iteration, over all stacks.
     pub fn live(&self) -> Amount {
         self.live
@@ -124,6 +135,11 @@ impl Ledger {
     /// RSS over the measured time; `None` where either end is not known.
     pub fn rss(&self) -> Option<RssChange> {
         Some(RssChange { baseline_bytes: self.baseline.rss?, last_bytes: self.mark_rss? })
+    }
+
+    /// What the growth of resident memory is made of; `None` where it was not read at two marks.
+    pub fn memory(&self) -> Option<MemoryParts> {
+        self.memory.parts()
     }
 
     /// Highest live bytes from the baseline to the end.

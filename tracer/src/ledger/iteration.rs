@@ -31,6 +31,8 @@ pub struct Iteration {
     pub peak_bytes: u64,
     /// The target's RSS at its end, in bytes; 0 where it could not be read.
     pub rss_bytes: u64,
+    /// What of it is of no file, in bytes, where that was read.
+    pub anonymous_bytes: Option<u64>,
     /// What was mapped and unmapped in it: the second domain, in none of the figures above.
     pub mappings: MappingTotals,
 }
@@ -65,6 +67,7 @@ impl Iteration {
         self.live = next.live;
         self.peak_bytes = self.peak_bytes.max(next.peak_bytes);
         self.rss_bytes = next.rss_bytes;
+        self.anonymous_bytes = next.anonymous_bytes;
         self.mappings.absorb(next.mappings);
     }
 }
@@ -75,4 +78,6 @@ pub(super) fn add_counts(sum: &mut RowCounts, row: &RowCounts) {
     sum.alloc_blocks = sum.alloc_blocks.saturating_add(row.alloc_blocks);
     sum.free_bytes = sum.free_bytes.saturating_add(row.free_bytes);
     sum.free_blocks = sum.free_blocks.saturating_add(row.free_blocks);
+    sum.carried_bytes = sum.carried_bytes.saturating_add(row.carried_bytes);
+    sum.carried_blocks = sum.carried_blocks.saturating_add(row.carried_blocks);
 }

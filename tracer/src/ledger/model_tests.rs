@@ -29,7 +29,11 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 /// What is true: the blocks themselves.
 #[derive(Default)]
 struct Model {
-    blocks: HashMap<u8, (StackKey, u64)>,
+    /// With the marks before each one's birth.
+    blocks: HashMap<u8, (StackKey, u64, usize)>,
+    marks: usize,
+    /// Freed in the iteration of their birth.
+    temporary: Amount,
     space: u32,
     rows: BTreeMap<StackKey, RowCounts>,
     exec: Option<Space>,
@@ -40,7 +44,7 @@ struct Model {
 impl Model {
     fn live(&self) -> BTreeMap<StackKey, Amount> {
         let mut live = BTreeMap::new();
-        for &(key, size) in self.blocks.values() {
+        for &(key, size, _) in self.blocks.values() {
             *live.entry(key).or_insert(Amount::ZERO) += Amount { bytes: size as i64, blocks: 1 };
         }
         live
@@ -52,7 +56,7 @@ impl Model {
                 self.free(address);
                 let size = u64::from(size);
                 let key = StackKey { space: Space(self.space), stack: StackId(stack.into()) };
-                self.blocks.insert(address, (key, size));
+                self.blocks.insert(address, (key, size, self.marks));
                 let row = self.rows.entry(key).or_default();
                 row.alloc_bytes += size;
                 row.alloc_blocks += 1;
@@ -64,24 +68,31 @@ impl Model {
                 self.space += 1;
                 self.exec = Some(Space(self.space));
             }
-            Event::Mark => {}
+            Event::Mark => self.marks += 1,
         }
         let live: Amount = self.live().into_values().sum();
         self.peak = self.peak.max(live.bytes as u64);
     }
 
     fn free(&mut self, address: u8) {
-        if let Some((key, size)) = self.blocks.remove(&address) {
+        if let Some((key, size, born)) = self.blocks.remove(&address) {
             let row = self.rows.entry(key).or_default();
             row.free_bytes += size;
             row.free_blocks += 1;
+            if born == self.marks {
+                self.temporary += Amount { bytes: size as i64, blocks: 1 };
+            } else {
+                row.carried_bytes += size;
+                row.carried_blocks += 1;
+            }
         }
     }
 }
 
 /// Runs both, and returns the ledger with the model's live sets at every mark.
 fn run(events: &[Event], warmup: usize, limit: usize) -> (Ledger, Vec<BTreeMap<StackKey, Amount>>) {
-    let mut ledger = Ledger::keeping(Plan { warmup, rss_at_start: None }, limit);
+    let mut ledger =
+        Ledger::keeping(Plan { warmup, rss_at_start: None, memory_at_start: None }, limit);
     let mut model = Model::default();
     let mut marks = vec![BTreeMap::new()];
     for event in events.iter().chain([&Event::Mark]) {
@@ -98,6 +109,13 @@ fn run(events: &[Event], warmup: usize, limit: usize) -> (Ledger, Vec<BTreeMap<S
             assert!(last.peak_bytes >= live.bytes as u64);
         }
     }
+    let temporary = |counts: &RowCounts| Amount {
+        bytes: counts.temporary_bytes() as i64,
+        blocks: counts.temporary_blocks() as i64,
+    };
+    let of_iterations: Amount = ledger.iterations().iter().map(|i| temporary(&i.counts)).sum();
+    let of_stacks: Amount = ledger.stacks().map(|stack| temporary(&stack.counts())).sum();
+    assert_eq!((of_iterations, of_stacks), (model.temporary, model.temporary));
     (ledger, marks)
 }
 

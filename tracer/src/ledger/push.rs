@@ -8,13 +8,16 @@ impl Ledger {
     /// Books a finished epoch. Epochs come in order, each once.
     pub fn push(&mut self, mut record: EpochRecord) {
         self.pushed = self.pushed.saturating_add(1);
-        let start = self.live;
         let (rows, exec) = (std::mem::take(&mut record.rows), record.exec);
+        let (new_process, memory) = (record.new_process, record.memory);
         let mut iteration = self.open(record);
         let entry = self.timeline.position(&iteration);
+        let ended = if new_process { self.end_process(entry) } else { Amount::ZERO };
+        let start = self.live;
         self.book_rows(entry, &rows, &mut iteration.counts);
-        iteration.dropped = self.drop_replaced(entry, exec);
-        self.live += iteration.net();
+        let replaced = self.drop_replaced(entry, exec);
+        self.live += Amount::net(&iteration.counts) - replaced;
+        iteration.dropped = ended + replaced;
         iteration.live = self.live;
         let at_ends = start.bytes.max(self.live.bytes).max(0) as u64;
         iteration.peak_bytes = iteration.peak_bytes.max(at_ends);
@@ -22,7 +25,11 @@ impl Ledger {
         if !iteration.partial {
             self.mark_rss = (iteration.rss_bytes > 0).then_some(iteration.rss_bytes);
         }
-        if iteration.warmup && self.pushed as usize == self.plan.warmup {
+        let is_baseline = iteration.warmup && self.pushed as usize == self.plan.warmup;
+        if !iteration.partial {
+            self.memory.mark(self.pushed, self.live.bytes, memory, is_baseline);
+        }
+        if is_baseline {
             self.set_baseline();
         }
         self.last = Some(iteration.clone());
@@ -48,6 +55,7 @@ impl Ledger {
             live: Amount::ZERO,
             peak_bytes: record.peak_bytes,
             rss_bytes: record.rss_bytes,
+            anonymous_bytes: record.memory.map(|memory| memory.anonymous_bytes),
             mappings: record.mappings,
         }
     }
@@ -57,6 +65,15 @@ impl Ledger {
             self.stacks.entry(*key).or_default().book(self.pushed, entry, counts);
             add_counts(sum, counts);
         }
+    }
+
+    /// Everything that is live ended with its process.
+    fn end_process(&mut self, entry: u32) -> Amount {
+        let index = self.pushed;
+        self.several_processes |= index > 1;
+        self.oldest_space = Space(0);
+        self.live = Amount::ZERO;
+        self.stacks.values_mut().map(|account| account.drop_live(index, entry)).sum()
     }
 
     /// Clears the stacks of replaced images; also of rows that came late for one.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tracer_common::{RowCounts, Space, Trigger};
 
-use super::{StackKey, mappings::MappingTotals};
+use super::{MemorySample, StackKey, StartSample, mappings::MappingTotals};
 
 /// What made the mark that ended an iteration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -65,6 +65,8 @@ pub struct Plan {
     pub warmup: usize,
     /// The target's RSS when the trace began, in bytes, if it could be read.
     pub rss_at_start: Option<u64>,
+    /// The same exactly, if that was read.
+    pub memory_at_start: Option<StartSample>,
 }
 
 /// A finished epoch: what happened from one mark to the next.
@@ -84,10 +86,15 @@ pub struct EpochRecord {
     pub peak_bytes: u64,
     /// The target's RSS at its end, in bytes; 0 where it could not be read.
     pub rss_bytes: u64,
+    /// The same exactly, with what it is made of, where that was read.
+    pub memory: Option<MemorySample>,
     /// What was mapped and unmapped in it, over all stacks.
     pub mappings: MappingTotals,
     /// What happened to the blocks of each stack, in any order.
     pub rows: Vec<(StackKey, RowCounts)>,
+    /// Whether a process of its own begins with this epoch: the blocks of the one before ended with that, and
+    /// address spaces are numbered anew.
+    pub new_process: bool,
     /// The address space that an `execve` in this epoch began: the blocks of all older ones went with
     /// their image. What has no stack goes by the space of its [`StackKey`] too.
     pub exec: Option<Space>,

@@ -8,7 +8,7 @@ use super::{
 };
 
 fn ledger(warmup: usize, records: impl IntoIterator<Item = EpochRecord>) -> Ledger {
-    let mut ledger = Ledger::new(Plan { warmup, rss_at_start: Some(1_000) });
+    let mut ledger = Ledger::new(Plan { warmup, rss_at_start: Some(1_000), memory_at_start: None });
     records.into_iter().for_each(|record| ledger.push(record));
     ledger
 }
@@ -98,6 +98,32 @@ fn an_exec_takes_the_old_image_s_blocks_but_is_no_free() {
     let old = ledger.stack(key(1)).expect("recorded");
     assert_eq!(old.dropped().bytes, 120);
     assert_eq!(old.series().points()[1].net.bytes, 20 - 120);
+}
+
+#[test]
+fn each_process_starts_from_nothing_and_is_compared_with_the_one_before() {
+    let process = |rows, peak_bytes| EpochRecord { new_process: true, peak_bytes, ..epoch(rows) };
+    let run =
+        |kept, exec| EpochRecord { exec, ..process(vec![(key(1), counts((kept, 2), (0, 0)))], 0) };
+    let failed = process(vec![(key(1), counts((7, 1), (0, 0)))], 9);
+    let failed = EpochRecord { partial: true, trigger: MarkTrigger::End, ..failed };
+    // The second one replaces its image: what it had so far is gone, what the third has is not.
+    let records = [run(100, None), run(500, Some(Space(1))), run(130, None), failed];
+    let ledger = ledger(1, records);
+    let stack = ledger.stack(key(1)).expect("recorded");
+    let levels: Vec<i64> = ledger.iterations().iter().map(|i| i.live.bytes).collect();
+    assert_eq!(levels, [100, 0, 130, 7]);
+    let nets: Vec<i64> = stack.series().points().iter().map(|point| point.net.bytes).collect();
+    assert_eq!(nets, [100, -100, 130, 7 - 130]);
+    assert_eq!(
+        stack.growth(),
+        Amount { bytes: 30, blocks: 0 },
+        "from the first to the last whole one"
+    );
+    assert_eq!((stack.counts().alloc_bytes, stack.live().bytes), (737, 7));
+    let peaks: Vec<u64> = ledger.iterations().iter().map(|i| i.peak_bytes).collect();
+    assert_eq!(peaks, [100, 0, 130, 9], "none has the one before in it");
+    assert!(ledger.has_several_processes());
 }
 
 #[test]

@@ -16,6 +16,7 @@ pub(crate) fn counts(alloc: (u64, u64), free: (u64, u64)) -> RowCounts {
         alloc_blocks: alloc.1,
         free_bytes: free.0,
         free_blocks: free.1,
+        ..RowCounts::default()
     }
 }
 
@@ -29,8 +30,10 @@ pub(crate) fn epoch(rows: Vec<(StackKey, RowCounts)>) -> EpochRecord {
         end_ns: 1_000_000_000,
         peak_bytes: 0,
         rss_bytes: 0,
+        memory: None,
         mappings: MappingTotals::default(),
         rows,
+        new_process: false,
         exec: None,
     }
 }

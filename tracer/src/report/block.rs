@@ -142,7 +142,7 @@ impl<'a> GrowthPart<'a> {
     }
 }
 
-fn write_place(page: &mut Page, place: &Place<'_>) {
+pub(super) fn write_place(page: &mut Page, place: &Place<'_>) {
     page.line(format_args!("    {place}"));
     if let Some(source) = place.source() {
         page.styled(page.palette.faint, format_args!("      {source}"));

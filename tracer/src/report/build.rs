@@ -4,8 +4,8 @@ use std::{cmp::Reverse, collections::HashMap};
 
 use super::{
     FileEntry, GrowthPart, Inputs, IterationBlock, IterationEntry, LedgerEntry, MappingsEntry,
-    Report, RssEntry, SCHEMA_VERSION, StackEntry, SuppressionEntry, Survivor, UnwindingEntry,
-    document::TextParts, stack_entry::PerIteration,
+    Report, RssEntry, SCHEMA_VERSION, StabilityEntry, StackEntry, SuppressionEntry, Survivor,
+    UnwindingEntry, document::TextParts, stack_entry::PerIteration,
 };
 use crate::{
     analysis::{Cohort, History, Place, Step, Trend, responsible, trend},
@@ -34,7 +34,8 @@ impl<'a> Report<'a> {
             iterations: ledger.iterations().iter().map(IterationEntry::from).collect(),
             files: files(&stacks),
             totals: totals.into(),
-            rss: RssEntry::new(rss, totals.net_bytes()),
+            rss: RssEntry::new(rss, totals.net_bytes(), ledger.memory()),
+            stability: StabilityEntry::new(&inputs),
             ledger: LedgerEntry::from(inputs.events),
             unwinding: UnwindingEntry::new(&stacks),
             mappings: MappingsEntry::new(&inputs),
@@ -57,6 +58,8 @@ impl<'a> Report<'a> {
 struct Measured<'a> {
     first: usize,
     iterations: &'a [Iteration],
+    /// Whether survivors say anything.
+    one_process: bool,
 }
 
 impl<'a> Measured<'a> {
@@ -64,7 +67,8 @@ impl<'a> Measured<'a> {
         let all = ledger.iterations();
         let first = all.iter().position(Iteration::measured).unwrap_or(all.len());
         let count = all[first..].iter().take_while(|iteration| iteration.measured()).count();
-        Self { first, iterations: &all[first..first + count] }
+        let one_process = !ledger.has_several_processes();
+        Self { first, iterations: &all[first..first + count], one_process }
     }
 
     fn trend(&self, stack: &StackView<'_>, survivors: &[Survivor]) -> Trend {
@@ -80,13 +84,14 @@ impl<'a> Measured<'a> {
             .collect();
         let cohorts: Vec<_> = survivors
             .iter()
+            .filter(|_| self.one_process)
             .map(|&Survivor { born, blocks, bytes }| Cohort { born, blocks, bytes })
             .collect();
         trend(&History {
             iterations: self.iterations,
             steps: &steps,
             baseline: stack.baseline(),
-            live: stack.live(),
+            live: if self.one_process { stack.live() } else { stack.at_last_mark() },
             cohorts: &cohorts,
         })
     }
@@ -114,6 +119,8 @@ fn stack_entry<'a>(
         growth_blocks: growth.blocks,
         alloc_bytes: counts.alloc_bytes,
         alloc_blocks: counts.alloc_blocks,
+        temporary_bytes: counts.temporary_bytes(),
+        temporary_blocks: counts.temporary_blocks(),
         unwind: named.map_or("unknown", |named| named.unwind),
         suppressed: named
             .and_then(|named| inputs.judging.suppressions.get(named.suppressed?))

@@ -5,6 +5,7 @@ use super::{
     loss::set_aside_line,
     page::Page,
     size::{counted, signed_size, size},
+    stability,
     suppressed::suppressed_line,
 };
 
@@ -35,7 +36,11 @@ pub(super) fn write_closing(report: &Report<'_>, prefix: &str, page: &mut Page) 
     if let Some(suppressed) = suppressed_line(&report.suppressions) {
         page.line(format_args!("{prefix}{suppressed}"));
     }
+    stability::write(report, prefix, page);
     page.line(format_args!("{prefix}{}", rss_line(report)));
+    if let Some(parts) = parts_line(report) {
+        page.line(format_args!("{prefix}{parts}"));
+    }
     if let Some(aside) = set_aside_line(report.text.events) {
         page.line(format_args!("{prefix}{aside}"));
     }
@@ -44,6 +49,31 @@ pub(super) fn write_closing(report: &Report<'_>, prefix: &str, page: &mut Page) 
     }
     let style = if report.ledger.complete { anstyle::Style::new() } else { page.palette.warning };
     page.styled(style, format_args!("{prefix}{}", closing_line(report.text.events)));
+}
+
+/// What the growth of RSS is made of, where it is known to have changed.
+fn parts_line(report: &Report<'_>) -> Option<String> {
+    report.text.rss.filter(|_| report.rss.growth_bytes != 0)?;
+    let Some(parts) = report.rss.parts else {
+        return Some("What RSS changed by: not known (it was not read at two marks)".to_owned());
+    };
+    let span = if parts.growth_bytes == report.rss.growth_bytes {
+        String::new()
+    } else {
+        format!(
+            " (from iteration {} to {}: {})",
+            parts.from,
+            parts.to,
+            signed_size(parts.growth_bytes)
+        )
+    };
+    Some(format!(
+        "What RSS changed by{span}: live blocks {}, allocator's reserve {}, mappings (mmap, brk) {}, not traced {}",
+        signed_size(parts.heap_bytes),
+        signed_size(parts.allocator_retained_bytes),
+        signed_size(parts.mappings_bytes),
+        signed_size(parts.untraced_bytes),
+    ))
 }
 
 fn rss_line(report: &Report<'_>) -> String {

@@ -6,6 +6,7 @@ use super::{
     mappings,
     page::Page,
     tables::write_iterations,
+    temporary,
     verdicts::write_verdicts,
 };
 
@@ -21,6 +22,7 @@ pub fn detailed(report: &Report<'_>, palette: Palette) -> Vec<u8> {
     page.styled(palette.heading, "[DEBUG] Iterations:");
     write_iterations(&report.iterations, &mut page);
     write_verdicts(report, &mut page);
+    temporary::write_section(report, &mut page);
     mappings::write_section(report, &mut page);
     write_closing(report, "[DEBUG] ", &mut page);
     page.into_bytes()

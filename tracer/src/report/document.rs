@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{
     EventLedger, FileEntry, IterationBlock, IterationEntry, LedgerEntry, MappingsEntry, RssEntry,
-    StackEntry, SuppressionEntry, Target, TotalsEntry, UnwindingEntry,
+    StabilityEntry, StackEntry, SuppressionEntry, Target, TotalsEntry, UnwindingEntry,
 };
 use crate::{gates::Outcome, ledger::RssChange};
 
@@ -30,6 +30,8 @@ pub struct Report<'a> {
     pub totals: TotalsEntry,
     /// RSS over the same time.
     pub rss: RssEntry,
+    /// How `--until-stable` ended; `None` without it.
+    pub stability: Option<StabilityEntry>,
     /// Whether the trace saw everything.
     pub ledger: LedgerEntry<'a>,
     /// How many stacks of the heap are whole.

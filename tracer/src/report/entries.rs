@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{EventLedger, Side};
-use crate::ledger::{Iteration, MarkTrigger, RssChange, Totals};
+use super::{EventLedger, Side, temporary::per_second};
+use crate::ledger::{Iteration, MarkTrigger, MemoryParts, RssChange, Totals};
 
 /// One of `iterations`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the fields are the schema, described in docs/json.md")]
 pub struct IterationEntry<'a> {
     pub index: u32,
@@ -28,6 +28,11 @@ pub struct IterationEntry<'a> {
     pub live_blocks: i64,
     pub peak_bytes: u64,
     pub rss_bytes: u64,
+    pub anonymous_bytes: Option<u64>,
+    pub temporary_bytes: u64,
+    pub temporary_blocks: u64,
+    pub alloc_bytes_per_second: Option<f64>,
+    pub alloc_blocks_per_second: Option<f64>,
 }
 
 impl<'a> From<&'a Iteration> for IterationEntry<'a> {
@@ -50,6 +55,11 @@ impl<'a> From<&'a Iteration> for IterationEntry<'a> {
             live_blocks: from.live.blocks,
             peak_bytes: from.peak_bytes,
             rss_bytes: from.rss_bytes,
+            anonymous_bytes: from.anonymous_bytes,
+            temporary_bytes: from.counts.temporary_bytes(),
+            temporary_blocks: from.counts.temporary_blocks(),
+            alloc_bytes_per_second: per_second(from.counts.alloc_bytes, from),
+            alloc_blocks_per_second: per_second(from.counts.alloc_blocks, from),
         }
     }
 }
@@ -88,18 +98,55 @@ impl From<Totals> for TotalsEntry {
 pub struct RssEntry {
     pub growth_bytes: i64,
     pub explained_ratio: f64,
+    pub baseline_bytes: Option<u64>,
+    pub last_bytes: Option<u64>,
+    pub parts: Option<RssParts>,
+}
+
+/// `rss.parts`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the fields are the schema, described in docs/json.md")]
+pub struct RssParts {
+    pub from: u32,
+    pub to: u32,
+    pub growth_bytes: i64,
+    pub heap_bytes: i64,
+    pub allocator_retained_bytes: i64,
+    pub mappings_bytes: i64,
+    pub untraced_bytes: i64,
+}
+
+impl From<MemoryParts> for RssParts {
+    fn from(parts: MemoryParts) -> Self {
+        let MemoryParts { from, to, growth_bytes, heap_bytes, retained_bytes, .. } = parts;
+        Self {
+            from,
+            to,
+            growth_bytes,
+            heap_bytes,
+            allocator_retained_bytes: retained_bytes,
+            mappings_bytes: parts.mappings_bytes,
+            untraced_bytes: parts.untraced_bytes,
+        }
+    }
 }
 
 impl RssEntry {
     /// How much of the RSS change the traced growth of `net_bytes` explains. All 0 where RSS is not
     /// known; the ratio is 0 where RSS did not grow.
-    pub fn new(rss: Option<RssChange>, net_bytes: i64) -> Self {
+    pub fn new(rss: Option<RssChange>, net_bytes: i64, parts: Option<MemoryParts>) -> Self {
         let growth_bytes = rss.map_or(0, |rss| {
             i64::try_from(i128::from(rss.last_bytes) - i128::from(rss.baseline_bytes)).unwrap_or(0)
         });
         let explained_ratio =
             if growth_bytes > 0 { net_bytes as f64 / growth_bytes as f64 } else { 0.0 };
-        Self { growth_bytes, explained_ratio }
+        Self {
+            growth_bytes,
+            explained_ratio,
+            baseline_bytes: rss.map(|rss| rss.baseline_bytes),
+            last_bytes: rss.map(|rss| rss.last_bytes),
+            parts: parts.map(RssParts::from),
+        }
     }
 }
 

@@ -60,6 +60,21 @@ fn mappings_apart_from_the_heap() {
 }
 
 #[test]
+fn how_until_stable_ended() {
+    for (mut run, said) in [
+        (samples::ordinary(), "Not stable after 4 measured iterations: 2 stacks grew in both"),
+        (samples::empty(), "Stable after 2 measured iterations: no stack grew"),
+        (samples::one_iteration_without_debug_info(), "not enough iterations to tell"),
+    ] {
+        assert!(!run.seen().contains(said));
+        assert!(run.report().stability.is_none());
+        run.until_stable = true;
+        let seen = run.seen();
+        assert_eq!(seen.matches(said).count(), 2, "in both reports: {seen}");
+    }
+}
+
+#[test]
 fn the_json_document() {
     let document: Value =
         serde_json::from_slice(&json(&samples::ordinary().report())).expect("it is JSON");

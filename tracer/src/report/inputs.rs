@@ -47,6 +47,8 @@ pub struct Inputs<'a> {
     pub settings: &'a serde_json::Value,
     /// Rows per list of the text reports.
     pub top: usize,
+    /// Whether the run was to go on until nothing grows.
+    pub until_stable: bool,
     /// The books.
     pub ledger: &'a Ledger,
     /// The names of all stacks in the ledger; what is missing is shown as the unknown stack.

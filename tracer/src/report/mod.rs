@@ -22,10 +22,12 @@ mod page;
 mod palette;
 mod short;
 mod size;
+mod stability;
 mod stack_entry;
 mod summary;
 mod suppressed;
 mod tables;
+mod temporary;
 mod unwinding;
 mod verdicts;
 mod whole;
@@ -46,7 +48,9 @@ pub use detailed::detailed;
 pub use diff_json::diff_json;
 pub use diff_text::diff_text;
 pub use document::{Report, SCHEMA_VERSION};
-pub use entries::{FileEntry, IterationEntry, LedgerEntry, RssEntry, SideEntry, TotalsEntry};
+pub use entries::{
+    FileEntry, IterationEntry, LedgerEntry, RssEntry, RssParts, SideEntry, TotalsEntry,
+};
 pub use events::{EventLedger, Side};
 pub use gate_line::gate_line;
 pub use inputs::{Inputs, Judging, Survivor, Survivors, Target};
@@ -59,6 +63,7 @@ pub use mappings::{
 pub use palette::Palette;
 pub use short::short;
 pub use size::{mib, signed_size, size};
+pub use stability::StabilityEntry;
 pub use stack_entry::StackEntry;
 pub use summary::summary;
 pub use suppressed::SuppressionEntry;

@@ -17,7 +17,7 @@ use crate::{
     compare::Recording,
     gates::Gates,
     ledger::{
-        EpochRecord, Ledger, MarkTrigger, Plan, StackKey,
+        EpochRecord, Ledger, MarkTrigger, MemorySample, Plan, Resident, StackKey,
         mappings::{Action, Change, Mappings, Range},
         samples::{counts, ending, epoch, key},
     },
@@ -40,12 +40,14 @@ pub(super) struct Run {
     pub(super) suppressions: Suppressions,
     pub(super) gates: Gates,
     pub(super) baseline: Option<Recording>,
+    pub(super) until_stable: bool,
     pub(super) printed: String,
 }
 
 impl Run {
     pub(super) fn new(warmup: usize, stacks: NamedStacks, records: Vec<EpochRecord>) -> Self {
-        let mut ledger = Ledger::new(Plan { warmup, rss_at_start: Some(20 * MIB) });
+        let mut ledger =
+            Ledger::new(Plan { warmup, rss_at_start: Some(20 * MIB), memory_at_start: None });
         let mut printed = String::new();
         for record in records {
             ledger.push(record);
@@ -74,6 +76,7 @@ impl Run {
             suppressions: Suppressions::default(),
             gates: Gates::default(),
             baseline: None,
+            until_stable: false,
             printed,
         }
     }
@@ -83,6 +86,7 @@ impl Run {
             target: &self.target,
             settings: &self.settings,
             top: 3,
+            until_stable: self.until_stable,
             ledger: &self.ledger,
             stacks: &self.stacks,
             survivors: &self.survivors,
@@ -116,6 +120,20 @@ pub(super) fn stack(frames: Vec<Frame>) -> NamedStack {
 
 pub(super) fn with_source(source: &str, frame: Frame) -> Frame {
     Frame { source: Some(source.to_owned()), ..frame }
+}
+
+/// So many MiB are resident, so many of them the allocator's, and 1 the program's own mapping.
+fn memory(rss: u64, allocator: u64) -> MemorySample {
+    MemorySample {
+        rss_bytes: rss * MIB,
+        anonymous_bytes: (rss - 5) * MIB,
+        resident: Some(Resident { allocator_bytes: allocator * MIB, mappings_bytes: MIB }),
+    }
+}
+
+/// The same, where so much (bytes, blocks) of the frees was born before.
+fn carried(counts: RowCounts, (bytes, blocks): (u64, u64)) -> RowCounts {
+    RowCounts { carried_bytes: bytes, carried_blocks: blocks, ..counts }
 }
 
 fn names() -> NamedStacks {
@@ -152,7 +170,7 @@ fn ordinary_of(names: NamedStacks) -> Run {
             let mut rows = vec![
                 (key(1), counts((MIB, 100), (0, 0))),
                 (key(2), counts((50_000, 10), (0, 0))),
-                (key(4), counts((8 * MIB, 1000), (8 * MIB, 1000))),
+                (key(4), carried(counts((8 * MIB, 1000), (8 * MIB, 1000)), (MIB, 100))),
             ];
             if fill > 0 {
                 rows.push((key(3), counts((fill, 64), (0, 0))));
@@ -167,12 +185,14 @@ fn ordinary_of(names: NamedStacks) -> Run {
             EpochRecord {
                 peak_bytes: 9 * MIB + 123_456,
                 rss_bytes: (30 + 4 * at as u64) * MIB,
+                memory: (at % 4 == 0).then(|| memory(30 + 4 * at as u64, 8 + 2 * at as u64)),
                 label: (at == 2).then(|| "after login".to_owned()),
                 ..epoch(rows)
             }
         })
         .collect();
-    records.push(ending(vec![(key(1), counts((0, 0), (5 * MIB, 500)))]));
+    let torn_down = counts((0, 0), (5 * MIB, 500));
+    records.push(ending(vec![(key(1), carried(torn_down, (5 * MIB, 500)))]));
     let mut run = Run::new(1, names, records);
     run.survivors.insert(
         key(2),
@@ -232,8 +252,10 @@ pub(super) fn wide() -> Run {
 /// More is freed than allocated.
 pub(super) fn shrinking() -> Run {
     let less = || {
-        let rows =
-            vec![(key(1), counts((0, 0), (2 * MIB, 20))), (key(5), counts((600, 6), (0, 0)))];
+        let rows = vec![
+            (key(1), carried(counts((0, 0), (2 * MIB, 20)), (2 * MIB, 20))),
+            (key(5), counts((600, 6), (0, 0))),
+        ];
         EpochRecord { rss_bytes: 18 * MIB, ..epoch(rows) }
     };
     let first = vec![(key(1), counts((10 * MIB, 100), (0, 0)))];

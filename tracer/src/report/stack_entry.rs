@@ -24,6 +24,8 @@ pub struct StackEntry<'a> {
     pub growth_blocks: i64,
     pub alloc_bytes: u64,
     pub alloc_blocks: u64,
+    pub temporary_bytes: u64,
+    pub temporary_blocks: u64,
     pub unwind: &'a str,
     /// The suppression that matches it.
     pub suppressed: Option<&'a str>,
@@ -53,6 +55,11 @@ impl<'a> StackEntry<'a> {
 
     pub(super) fn growth(&self) -> Amount {
         Amount { bytes: self.growth_bytes, blocks: self.growth_blocks }
+    }
+
+    pub(super) fn temporary(&self) -> Amount {
+        let signed = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        Amount { bytes: signed(self.temporary_bytes), blocks: signed(self.temporary_blocks) }
     }
 
     pub(super) fn live(&self) -> Amount {

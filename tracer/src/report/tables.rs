@@ -34,9 +34,9 @@ pub(super) fn write_table(
     }
 }
 
-/// One row per iteration; 77 columns wide with ordinary numbers.
+/// One row per iteration; 88 columns wide with ordinary numbers.
 pub(super) fn write_iterations(iterations: &[IterationEntry<'_>], page: &mut Page) {
-    let header = ["#", "Live", "Change", "Peak", "Allocs", "Frees", "RSS", "Mark"];
+    let header = ["#", "Live", "Change", "Peak", "Allocs", "Frees", "Temporary", "RSS", "Mark"];
     let ends = ROWS_AT_EACH_END.min(iterations.len() / 2 + 1);
     let hidden = iterations.len().saturating_sub(2 * ends);
     let shown = |at: usize| hidden == 0 || at < ends || at >= ends + hidden;
@@ -58,6 +58,7 @@ fn row(iteration: &IterationEntry<'_>, live_before: i64) -> Vec<String> {
         unsigned(iteration.peak_bytes),
         iteration.alloc_blocks.to_string(),
         iteration.free_blocks.to_string(),
+        iteration.temporary_blocks.to_string(),
         if iteration.rss_bytes == 0 { "-".to_owned() } else { unsigned(iteration.rss_bytes) },
         mark(iteration),
     ]

@@ -2,13 +2,43 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use tracer_common::{LiveBlock, Space, StackId, TallyKind};
+use tracer_common::{LiveBlock, Space, StackId, Tally, TallyKind};
 
 use super::{SessionError, recorder::Recorder};
 use crate::{
+    bpf::InFlight,
     ledger::StackKey,
     report::{EventLedger, Side, Survivor, Survivors},
 };
+
+/// What kernel sides counted, over all runs so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counted {
+    tally: Tally,
+    in_flight: InFlight,
+    marks_merged: u64,
+}
+
+impl Counted {
+    /// Up to now, with the earlier runs.
+    ///
+    /// # Errors
+    ///
+    /// Where the maps can't be read.
+    pub(super) fn of(recorder: &Recorder) -> Result<Self, SessionError> {
+        let mut sum = recorder.repeated.earlier;
+        let present = recorder.kernel.tally()?;
+        for (total, count) in sum.tally.counts.iter_mut().zip(present.counts) {
+            *total += count;
+        }
+        let present = recorder.kernel.calls_in_flight()?;
+        sum.in_flight.calls += present.calls;
+        sum.in_flight.nested_allocs += present.nested_allocs;
+        sum.in_flight.nested_frees += present.nested_frees;
+        sum.marks_merged += recorder.kernel.state()?.marks_merged;
+        Ok(sum)
+    }
+}
 
 /// The ledger of events. Every number has two sources: the kernel side counts calls as they are entered, and
 /// rows as they are recorded.
@@ -17,9 +47,7 @@ use crate::{
 ///
 /// Where the maps can't be read.
 pub(super) fn events(recorder: &Recorder, attached: bool) -> Result<EventLedger, SessionError> {
-    let tally = recorder.kernel.tally()?;
-    let in_flight = recorder.kernel.calls_in_flight()?;
-    let state = recorder.kernel.state()?;
+    let Counted { tally, in_flight, marks_merged } = Counted::of(recorder)?;
     let (mut allocated, mut freed) = (0, 0);
     for stack in recorder.ledger.stacks() {
         allocated += stack.counts().alloc_blocks;
@@ -60,7 +88,7 @@ pub(super) fn events(recorder: &Recorder, attached: bool) -> Result<EventLedger,
             ("ring_full", blocks_without_stack(recorder)),
             ("malformed_event", recorder.malformed_events),
         ]),
-        marks_merged: state.marks_merged,
+        marks_merged,
         interruptions: recorder.interruptions,
         blocks_from_before: attached,
     })
@@ -72,7 +100,7 @@ pub(super) fn events(recorder: &Recorder, attached: bool) -> Result<EventLedger,
 ///
 /// Where the map can't be read.
 pub(super) fn lost_mappings(recorder: &Recorder) -> Result<u64, SessionError> {
-    Ok(recorder.kernel.tally()?.get(TallyKind::MapLost))
+    Ok(Counted::of(recorder)?.tally.get(TallyKind::MapLost))
 }
 
 /// Who lives at the end, by stack and by the iteration of their birth.

@@ -101,6 +101,9 @@ pub(super) struct Builder {
     signal: Arc<OwnedFd>,
 }
 
+/// An object's build id and length.
+type ObjectId = (Vec<u8>, usize);
+
 #[derive(Debug, Default)]
 struct Queue {
     jobs: Mutex<Jobs>,
@@ -110,7 +113,7 @@ struct Queue {
     /// Whether nobody waits for a part of the tables.
     all_at_once: AtomicBool,
     /// The tables that were made: other objects with the same build id have the same.
-    by_build_id: Mutex<HashMap<(Vec<u8>, usize), Option<Arc<Tables>>>>,
+    by_build_id: Mutex<HashMap<ObjectId, Option<Arc<Tables>>>>,
 }
 
 /// An object whose tables are made, but not in the kernel.

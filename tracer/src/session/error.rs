@@ -96,6 +96,9 @@ pub enum SessionError {
     /// No thread for the unwind tables.
     #[error("no thread can be started to make unwind tables; see `ulimit -u` and `ulimit -n`")]
     Builder(#[source] io::Error),
+    /// No thread that takes probes out.
+    #[error("no thread can be started to take out the probes of a run; see `ulimit -u`")]
+    Retire(#[source] io::Error),
     /// The runtime refused something.
     #[error("waiting for events failed")]
     Runtime(#[source] io::Error),

@@ -1,4 +1,4 @@
-//! `memtrace exec`: start a command, trace it from its first instruction, pass its status on.
+//! `memtrace exec`: start a command once or several times, pass its status on.
 
 use std::{
     ffi::OsString,
@@ -8,7 +8,6 @@ use std::{
 
 use nix::{
     sys::signal::{Signal, kill},
-    sys::wait::WaitStatus,
     unistd,
 };
 
@@ -16,21 +15,19 @@ use super::{
     SessionError,
     follow::{Ended, Signals, follow, watch},
     judging::Judge,
+    launch::{Launch, Run},
     marks::Marks,
-    pid::{check_hazards, load, tell_memory},
-    prober::Prober,
-    recorder::Recorder,
+    pid::tell_memory,
+    retired::Retired,
     sink::Sink,
-    steps::Steps,
-    unwinding::Unwinding,
     writer::Writer,
 };
 use crate::{
     cli::{Exit, TraceConfig},
-    target::{Held, Identity, Modules, Process, Progress},
+    target::Identity,
 };
 
-/// Runs a command under trace.
+/// Runs a command under trace, as often as is asked for. A run that fails is the last one.
 ///
 /// # Errors
 ///
@@ -40,48 +37,39 @@ pub(super) async fn run(
     command: &[OsString],
     as_root: bool,
 ) -> Result<Exit, SessionError> {
-    let mut steps = Steps::start();
     let mut signals = Signals::catch()?;
     let mut marks = Marks::open(config)?;
     let judge = Judge::open(config)?;
     let sink = Sink::open(&config.output)?;
     let identity = if as_root { None } else { Identity::behind_sudo()? };
-    let held = Held::start(command, identity.as_ref())?;
-    let process = Process::open(held.pid())?;
-    steps.done("starting the command");
-    let mut kernel = load(config, &process)?;
-    steps.done("loading the eBPF programs");
-    kernel.watch_processes()?;
-    let mut modules = Modules::default();
-    let mut prober = Prober::new(held.pid(), config);
-    let mut unwinding = Unwinding::new(&kernel)?;
-    let mut writer = Writer::new(config, sink, judge, &process);
-    // From the first probe on: the dynamic linker's own calls count too.
-    kernel.start()?;
-    let launched = held.run_to_entry(|progress| {
-        // Each time: a shadow stack is the dynamic linker's doing.
-        check_hazards(config, prober.pid())?;
-        prober.refresh(&mut kernel, &mut modules, &mut unwinding)?;
-        if process.is_single_threaded() {
-            kernel.target_stands_still();
+    let launch = Launch::of(command, identity.as_ref())?;
+    let mut writer = Writer::new(config, sink, judge, &launch.process);
+    let mut run = Run::start(config, launch, None)?;
+    let mut retired = None;
+    let mut left = config.runs - 1;
+    let (ended, status) = loop {
+        let ended =
+            follow(&mut run.recorder, &mut writer, config, &mut signals, &mut marks).await?;
+        tell_memory(&run.recorder.kernel, "at the end");
+        let status = run.status(ended)?;
+        let well = ended == Ended::Target && status.is_some_and(|status| status.success());
+        if left == 0 || !well || run.recorder.has_enough() {
+            break (ended, status);
         }
-        // Each time as well: constructors allocate before the program's entry.
-        unwinding.finish(&mut kernel)?;
-        if progress == Progress::AtEntry { prober.check(&modules) } else { Ok(()) }
-    })?;
-    steps.done("setting probes, up to the program's entry");
-    tracing::debug!("{} after {:.2} s", prober.summary(), steps.total().as_secs_f64());
-    let mut child = launched.child;
-    let mut recorder = Recorder::start(kernel, process, modules, prober, unwinding, config)?;
-    let ended = follow(&mut recorder, &mut writer, config, &mut signals, &mut marks).await?;
-    tell_memory(&recorder.kernel, "at the end");
-    let status = match (launched.ended, ended) {
-        (Some(status), _) => Some(exit_status(status)),
-        (None, Ended::Target) => Some(child.wait().map_err(SessionError::Wait)?),
-        (None, _) => None,
+        left -= 1;
+        let launch = Launch::of(command, identity.as_ref())?;
+        let next = Run::start(config, launch, Some(&mut run.recorder))?;
+        let earlier = std::mem::replace(&mut run, next);
+        if retired.is_none() {
+            retired = Some(Retired::start()?);
+        }
+        if let Some(retired) = &retired {
+            retired.add(earlier.recorder);
+        }
     };
-    let verdict = writer.finish(&recorder, status.map(shell_code))?;
+    let verdict = writer.finish(&run.recorder, status.map(shell_code))?;
     marks.end();
+    let Run { recorder, mut child, .. } = run;
     if status.is_none() && ended == Ended::Terminate {
         // A signal that ends a trace is the child's, too, if it was sent to us alone; Ctrl-C reaches the child by
         // itself.
@@ -114,14 +102,6 @@ async fn wait(child: &mut Child, signals: &mut Signals) -> Result<ExitStatus, Se
 fn send(child: &Child, signal: Signal) {
     // It may have ended meanwhile; then there is nobody to tell.
     let _ = kill(unistd::Pid::from_raw(child.id().cast_signed()), signal);
-}
-
-fn exit_status(status: WaitStatus) -> ExitStatus {
-    ExitStatus::from_raw(match status {
-        WaitStatus::Exited(_, code) => code << 8,
-        WaitStatus::Signaled(_, signal, _) => signal as i32,
-        _ => 0,
-    })
 }
 
 /// The number that a shell would show.

@@ -84,7 +84,6 @@ pub(super) async fn follow(
     signals: &mut Signals,
     marks: &mut Marks,
 ) -> Result<Ended, SessionError> {
-    let wanted = config.iterations.unwrap_or(u64::MAX);
     let events = watch(recorder.kernel.events_fd().map_err(SessionError::Runtime)?)?;
     let end = watch(recorder.process.as_fd().try_clone_to_owned().map_err(SessionError::Runtime)?)?;
     let tables = watch(recorder.unwinding.finished_fd().map_err(SessionError::Runtime)?)?;
@@ -115,7 +114,7 @@ pub(super) async fn follow(
                 break Ended::Stopped;
             }
         }
-        if recorder.measured() >= wanted {
+        if recorder.has_enough() {
             break Ended::Enough;
         }
     };

@@ -5,6 +5,7 @@ use super::{
     follow::{Signals, follow},
     judging::Judge,
     marks::Marks,
+    memory::MemoryReader,
     prober::Prober,
     recorder::Recorder,
     sink::Sink,
@@ -50,7 +51,9 @@ pub(super) async fn run(config: &TraceConfig, pid: Pid) -> Result<Exit, SessionE
     let config =
         &if prober.has_usdt() { config.clone().for_marking_target() } else { config.clone() };
     let mut writer = Writer::new(config, sink, judge.for_marks_of(config), &process);
-    let mut recorder = Recorder::start(kernel, process, modules, prober, unwinding, config)?;
+    let memory = MemoryReader::starting(&process, 0);
+    let mut recorder =
+        Recorder::start(kernel, process, modules, prober, unwinding, memory, config)?;
     tracing::info!(
         "attached to {pid} ({}): {} in {:.2} s",
         recorder.process.program().display(),

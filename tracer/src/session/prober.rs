@@ -125,6 +125,19 @@ impl Prober {
         Ok(any_new)
     }
 
+    /// Probes what an earlier run of the same command had mapped: it is probed before it is mapped again.
+    ///
+    /// # Errors
+    ///
+    /// Where the kernel refuses a probe.
+    pub(super) fn probe_known(
+        &mut self,
+        kernel: &mut Kernel,
+        modules: &Modules,
+    ) -> Result<(), SessionError> {
+        modules.all().iter().try_for_each(|module| self.probe(kernel, module))
+    }
+
     /// Sets all probes again, through another thread: those that are set for a task which has ended do not
     /// fire any more.
     ///

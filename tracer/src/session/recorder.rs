@@ -10,14 +10,15 @@ use rustix::time::{ClockId, clock_gettime};
 use tracer_common::{Epoch, MapEvent, Space, Trigger, UnwindStatus};
 
 use super::{
-    SessionError, deferred::DeferredStacks, epoch_index::EpochIndex, pace::Pace, prober::Prober,
-    stacks::KnownStack, unwinding::Unwinding,
+    SessionError, deferred::DeferredStacks, epoch_index::EpochIndex, goal::Goal,
+    memory::MemoryReader, pace::Pace, prober::Prober, repeated::Repeated, stacks::KnownStack,
+    unwinding::Unwinding,
 };
 use crate::{
     bpf::{BpfError, Event, FinishedEpoch, Kernel, NewStack, UserMark},
     cli::{BenchMode, TraceConfig},
     ledger::{
-        EpochRecord, Ledger, MarkTrigger, Plan, StackKey,
+        EpochRecord, Ledger, MarkTrigger, MemorySample, Plan, StackKey,
         mappings::{Change, Mappings, UnknownChange},
     },
     target::{Modules, Process},
@@ -35,6 +36,7 @@ const TRAMPOLINE_PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Recorder {
     pub(super) kernel: Kernel,
     pub(super) process: Process,
+    pub(super) repeated: Repeated,
     pub(super) modules: Modules,
     pub(super) prober: Prober,
     pub(super) unwinding: Unwinding,
@@ -54,10 +56,11 @@ pub(super) struct Recorder {
     pub(super) interruptions: u64,
     pub(super) pending: Pending,
     finished: VecDeque<FinishedEpoch>,
-    iterations: u32,
-    wanted: u64,
+    pub(super) iterations: u32,
+    pub(super) goal: Goal,
     /// 0 while not known.
     rss_bytes: u64,
+    memory: MemoryReader,
     pace: Pace,
     /// Stacks that ended in code of no known mapping, since the mappings were read.
     unplaced: Vec<StackKey>,
@@ -89,9 +92,16 @@ impl Recorder {
         modules: Modules,
         prober: Prober,
         mut unwinding: Unwinding,
+        memory: MemoryReader,
         config: &TraceConfig,
     ) -> Result<Self, SessionError> {
-        let ledger = Ledger::new(Plan { warmup: config.warmup, rss_at_start: process.rss() });
+        let is_only = config.runs == 1;
+        let rss = memory.first.map(|start| start.memory.rss_bytes).or_else(|| process.rss());
+        let ledger = Ledger::new(Plan {
+            warmup: config.warmup,
+            rss_at_start: rss.filter(|_| is_only),
+            memory_at_start: memory.first.filter(|_| is_only && config.warmup == 0),
+        });
         let pending = Pending { start_ns: now_ns(), ..Pending::default() };
         kernel.start()?;
         unwinding.target_runs();
@@ -100,6 +110,7 @@ impl Recorder {
         }
         Ok(Self {
             sync_dlopen: config.sync_dlopen,
+            repeated: Repeated::new(config.runs > 1),
             kernel_stacks: config.bench == Some(BenchMode::KernelStacks),
             kernel,
             process,
@@ -118,8 +129,9 @@ impl Recorder {
             pending,
             finished: VecDeque::new(),
             iterations: 0,
-            wanted: config.iterations.unwrap_or(u64::MAX),
+            goal: Goal::of(config),
             rss_bytes: 0,
+            memory,
             pace: Pace::default(),
             unplaced: Vec::new(),
         })
@@ -172,9 +184,9 @@ impl Recorder {
         self.ledger.measured()
     }
 
-    /// Whether the baseline stands.
-    pub(super) fn warmed_up(&self) -> bool {
-        !self.ledger.in_warmup()
+    /// Whether all iterations that were asked for are there.
+    pub(super) fn has_enough(&self) -> bool {
+        self.goal.is_reached(&self.ledger)
     }
 
     /// Whether events are still recorded.
@@ -202,7 +214,7 @@ impl Recorder {
         mark: UserMark,
         label: Option<String>,
     ) -> Result<bool, SessionError> {
-        if self.measured() + 1 >= self.wanted && self.warmed_up() {
+        if self.goal.is_next_last(&self.ledger) {
             return self.stop_labelled(mark, label).map(|()| true);
         }
         let ended = self.kernel.mark(mark)?;
@@ -274,7 +286,8 @@ impl Recorder {
 
     /// Whether the epoch completed an iteration.
     fn book(&mut self, epoch: FinishedEpoch) -> bool {
-        let enough = self.measured() >= self.wanted;
+        let enough = self.has_enough();
+        let end = self.repeated.end_trigger(&self.process);
         let deferred = &self.deferred;
         let pending = &mut self.pending;
         let rows = epoch
@@ -299,13 +312,17 @@ impl Recorder {
         if enough && epoch.trigger != Some(Trigger::End) {
             return false;
         }
-        let trigger = epoch.trigger.map_or(MarkTrigger::End, MarkTrigger::from);
+        let trigger = match epoch.trigger.map_or(MarkTrigger::End, MarkTrigger::from) {
+            MarkTrigger::End => end,
+            trigger => trigger,
+        };
         let spaces = pending.spaces;
         let pending = std::mem::replace(
             pending,
             Pending { start_ns: epoch.end_ns, spaces, ..Pending::default() },
         );
         self.iterations += 1;
+        let memory = self.sample_memory();
         self.ledger.push(EpochRecord {
             trigger,
             label,
@@ -313,15 +330,34 @@ impl Recorder {
             start_ns: pending.start_ns,
             end_ns: epoch.end_ns,
             peak_bytes: pending.peak_bytes,
-            rss_bytes: self.rss_bytes,
+            rss_bytes: memory.map_or_else(|| self.last_rss(), |memory| memory.rss_bytes),
+            memory,
             mappings: self.mappings.totals(),
             rows: pending.rows,
+            new_process: self.repeated.is_one_of_several,
             exec: pending.exec,
         });
         if let Some(last) = self.ledger.last() {
             self.mappings.close(last.partial, last.warmup && !self.ledger.in_warmup());
         }
+        self.goal.booked(&self.ledger);
         true
+    }
+
+    /// Reads the target's memory at the mark that is booked, if it is the last one made.
+    fn sample_memory(&mut self) -> Option<MemorySample> {
+        if self.repeated.is_one_of_several || !self.finished.is_empty() {
+            return None;
+        }
+        let needed = !self.is_recording() || self.goal.is_decisive(&self.ledger, self.iterations);
+        self.memory.sample(&self.process, &self.mappings, needed)
+    }
+
+    /// As it was read when the mark that is booked was heard of; 0 for one that others have followed since. Of a run
+    /// that has ended there is no more to be learned, and what it had a while before is something else.
+    fn last_rss(&self) -> u64 {
+        let unknown = self.repeated.is_one_of_several || !self.finished.is_empty();
+        if unknown { 0 } else { self.rss_bytes }
     }
 
     fn keep_stack(&mut self, stack: &NewStack) {

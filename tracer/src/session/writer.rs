@@ -85,6 +85,7 @@ impl Writer {
         exit_status: Option<u8>,
     ) -> Result<Exit, SessionError> {
         self.progress.end();
+        self.target.pid = recorder.process.pid().0; // of several runs, the last one's
         self.target.exit_status = exit_status.map(i32::from);
         let keys: Vec<_> = recorder.ledger.stacks().map(|stack| stack.key()).collect();
         self.names.add(recorder, keys);
@@ -97,6 +98,7 @@ impl Writer {
             target: &self.target,
             settings: &self.settings,
             top: self.top,
+            until_stable: recorder.goal.until_stable,
             ledger: &recorder.ledger,
             stacks: &self.names.stacks,
             survivors: &survivors,

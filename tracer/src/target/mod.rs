@@ -10,6 +10,7 @@ mod module;
 mod modules;
 mod namespace;
 mod process;
+mod resident;
 
 pub(crate) use elf::read_all as read_object;
 pub use error::TargetError;
@@ -21,3 +22,4 @@ pub use modules::{Modules, Span};
 pub use namespace::PidNamespace;
 pub use process::Process;
 pub(crate) use process::own_proc;
+pub use resident::Pages;

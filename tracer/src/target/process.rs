@@ -10,7 +10,7 @@ use std::{
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::{Mode, OFlags, open},
-    process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+    process::{PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid},
 };
 
 use super::{TargetError, elf};
@@ -68,6 +68,14 @@ impl Process {
     pub fn has_ended(&self) -> bool {
         let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
         matches!(poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
+    }
+
+    /// Whether it has ended with status 0. Only known of our own children that were not waited for yet; they can be
+    /// afterwards.
+    pub fn has_succeeded(&self) -> bool {
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let ended = waitid(WaitId::PidFd(self.pidfd.as_fd()), look).ok().flatten();
+        ended.is_some_and(|status| status.exit_status() == Some(0))
     }
 
     /// Lets it go on if it was stopped. A SIGSTOP that it has not taken note of yet is taken back.

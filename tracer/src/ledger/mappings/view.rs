@@ -1,10 +1,13 @@
 //! What a report reads.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use tracer_common::{Space, StackId};
 
-use super::{MappingKey, Mappings, account::Account};
+use super::{MappingKey, Mappings, Range, account::Account};
 use crate::ledger::StackKey;
 
 /// What one stack mapped.
@@ -25,6 +28,13 @@ pub struct MappedStack {
 }
 
 impl Mappings {
+    /// What is mapped, in order, and whether the allocator mapped it.
+    pub fn ranges(&self) -> Vec<(Range, bool)> {
+        let own = self.accounts.by_key().filter(|(key, _)| !key.by_allocator);
+        let own: BTreeSet<_> = own.map(|(_, id)| id).collect();
+        self.ranges.iter().map(|piece| (piece.range, !own.contains(&piece.owner))).collect()
+    }
+
     /// Every stack that mapped something: by growth, then live bytes, then key.
     pub fn stacks(&self) -> Vec<MappedStack> {
         let mut survivors: BTreeMap<_, BTreeMap<u32, u64>> = BTreeMap::new();

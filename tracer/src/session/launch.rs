@@ -1,0 +1,132 @@
+//! One run of a command under trace: from its start to its end. `exec` makes one or more of them.
+
+use std::{
+    ffi::OsString,
+    os::unix::process::ExitStatusExt as _,
+    process::{Child, ExitStatus},
+};
+
+use nix::sys::wait::WaitStatus;
+
+use super::{
+    SessionError,
+    follow::Ended,
+    memory::MemoryReader,
+    pid::{check_hazards, load},
+    prober::Prober,
+    recorder::Recorder,
+    steps::Steps,
+    unwinding::Unwinding,
+};
+use crate::{
+    cli::TraceConfig,
+    target::{Held, Identity, Process, Progress},
+};
+
+/// A command that was started and held before its first instruction.
+#[derive(Debug)]
+pub(super) struct Launch {
+    held: Held,
+    pub(super) process: Process,
+    steps: Steps,
+}
+
+impl Launch {
+    /// Starts it.
+    ///
+    /// # Errors
+    ///
+    /// Where it can't be executed or traced.
+    pub(super) fn of(
+        command: &[OsString],
+        identity: Option<&Identity>,
+    ) -> Result<Self, SessionError> {
+        let mut steps = Steps::start();
+        let held = Held::start(command, identity)?;
+        let process = Process::open(held.pid())?;
+        steps.done("starting the command");
+        Ok(Self { held, process, steps })
+    }
+}
+
+/// A command that runs, and what is recorded of it.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) recorder: Recorder,
+    pub(super) child: Child,
+    /// How it ended, if it did so before its program's first instruction.
+    ended: Option<ExitStatus>,
+}
+
+impl Run {
+    /// Lets the command run, probed from its first instruction on. The books of an `earlier` run are gone on with.
+    ///
+    /// # Errors
+    ///
+    /// Whatever kept the command from running.
+    pub(super) fn start(
+        config: &TraceConfig,
+        launch: Launch,
+        mut earlier: Option<&mut Recorder>,
+    ) -> Result<Self, SessionError> {
+        let Launch { held, process, mut steps } = launch;
+        let mut kernel = load(config, &process)?;
+        steps.done("loading the eBPF programs");
+        kernel.watch_processes()?;
+        // Objects keep their numbers from run to run, and so a stack its id.
+        let modules = earlier.as_mut().map(|earlier| std::mem::take(&mut earlier.modules));
+        let mut modules = modules.unwrap_or_default();
+        let mut prober = Prober::new(held.pid(), config);
+        let mut unwinding = Unwinding::new(&kernel)?;
+        // From the first probe on: the dynamic linker's own calls count too.
+        kernel.start()?;
+        prober.probe_known(&mut kernel, &modules)?;
+        let mut memory = MemoryReader::default();
+        let launched = held.run_to_entry(|progress| {
+            // Each time: a shadow stack is the dynamic linker's doing.
+            check_hazards(config, prober.pid())?;
+            prober.refresh(&mut kernel, &mut modules, &mut unwinding)?;
+            if process.is_single_threaded() {
+                kernel.target_stands_still();
+            }
+            // Each time as well: constructors allocate before the program's entry.
+            unwinding.finish(&mut kernel)?;
+            if progress == Progress::AtEntry {
+                memory = MemoryReader::starting(&process, kernel.state()?.live_bytes);
+                return prober.check(&modules);
+            }
+            Ok::<(), SessionError>(())
+        })?;
+        steps.done("setting probes, up to the program's entry");
+        tracing::debug!("{} after {:.2} s", prober.summary(), steps.total().as_secs_f64());
+        let mut recorder =
+            Recorder::start(kernel, process, modules, prober, unwinding, memory, config)?;
+        if let Some(earlier) = earlier {
+            recorder.go_on_after(earlier)?;
+        }
+        let ended = launched.ended.map(exit_status);
+        recorder.repeated.ended_early = ended;
+        Ok(Self { recorder, child: launched.child, ended })
+    }
+
+    /// How the command ended; `None` where the trace did before it.
+    ///
+    /// # Errors
+    ///
+    /// Where that can't be learned.
+    pub(super) fn status(&mut self, ended: Ended) -> Result<Option<ExitStatus>, SessionError> {
+        match (self.ended, ended) {
+            (Some(status), _) => Ok(Some(status)),
+            (None, Ended::Target) => self.child.wait().map(Some).map_err(SessionError::Wait),
+            (None, _) => Ok(None),
+        }
+    }
+}
+
+fn exit_status(status: WaitStatus) -> ExitStatus {
+    ExitStatus::from_raw(match status {
+        WaitStatus::Exited(_, code) => code << 8,
+        WaitStatus::Signaled(_, signal, _) => signal as i32,
+        _ => 0,
+    })
+}
