@@ -4,23 +4,39 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Write as _},
     path::{Path, PathBuf},
+    sync::mpsc::{self, Sender},
+    thread::{self, JoinHandle},
 };
 
 use super::SessionError;
 use crate::cli::Output;
 
 /// An open report.
+///
+/// A thread writes it: a reader that pauses, such as a pager, must not keep us from what the target waits for, or from
+/// reading the events. Pieces wait in memory meanwhile; they are small.
 #[derive(Debug)]
 pub(super) struct Sink {
     path: PathBuf,
-    out: Out,
+    /// To the thread; `None` after the last piece.
+    pieces: Option<Sender<Vec<u8>>>,
+    thread: Option<JoinHandle<io::Result<()>>>,
 }
 
-#[derive(Debug)]
 enum Out {
     Stdout,
     Stderr,
     File(File),
+}
+
+impl Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Stdout => io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()),
+            Self::Stderr => io::stderr().write_all(bytes),
+            Self::File(file) => file.write_all(bytes),
+        }
+    }
 }
 
 impl Sink {
@@ -30,30 +46,57 @@ impl Sink {
     ///
     /// Where the file exists and `--force` was not given, or can't be made.
     pub(super) fn open(output: &Output) -> Result<Self, SessionError> {
-        let (path, out) = match output {
+        let (path, mut out) = match output {
             Output::Stdout => (Path::new("stdout"), Out::Stdout),
             Output::Stderr => (Path::new("stderr"), Out::Stderr),
             Output::File { path, force } => (path.as_path(), Out::File(open_file(path, *force)?)),
         };
-        Ok(Self { path: path.to_owned(), out })
+        let (pieces, queue) = mpsc::channel::<Vec<u8>>();
+        let thread = thread::Builder::new()
+            .name("report".to_owned())
+            .spawn(move || queue.iter().try_for_each(|piece| out.write(&piece)))
+            .map_err(SessionError::Runtime)?;
+        Ok(Self { path: path.to_owned(), pieces: Some(pieces), thread: Some(thread) })
     }
 
-    /// Writes a piece of the report. `false` when nobody reads it any more.
+    /// Hands in a piece of the report. `false` when nobody reads it any more.
     ///
     /// # Errors
     ///
-    /// Where it can't be written for another reason.
-    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<bool, SessionError> {
-        let written = match &mut self.out {
-            Out::Stdout => io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()),
-            Out::Stderr => io::stderr().write_all(bytes),
-            Out::File(file) => file.write_all(bytes),
-        };
-        match written {
+    /// Where an earlier one couldn't be written for another reason.
+    pub(super) fn write(&mut self, bytes: Vec<u8>) -> Result<bool, SessionError> {
+        match &self.pieces {
+            // The thread ends only by an error, while there is somebody to send to it.
+            Some(pieces) if pieces.send(bytes).is_ok() => Ok(true),
+            _ => self.close(),
+        }
+    }
+
+    /// Hands in the last piece, and waits until all are written. `false` when nobody reads it any more.
+    ///
+    /// # Errors
+    ///
+    /// Where one can't be written for another reason.
+    pub(super) fn finish(&mut self, bytes: Vec<u8>) -> Result<bool, SessionError> {
+        Ok(self.write(bytes)? && self.close()?)
+    }
+
+    fn close(&mut self) -> Result<bool, SessionError> {
+        self.pieces = None;
+        let written = self.thread.take().map_or(Ok(Ok(())), JoinHandle::join);
+        let lost = || Err(io::Error::other("the thread that writes it ended"));
+        match written.unwrap_or_else(|_| lost()) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
             Err(source) => Err(SessionError::Output { path: self.path.clone(), source }),
         }
+    }
+}
+
+impl Drop for Sink {
+    /// What was handed in is written even where the run fails later.
+    fn drop(&mut self) {
+        let _ = self.close();
     }
 }
 

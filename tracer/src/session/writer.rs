@@ -67,7 +67,7 @@ impl Writer {
             }
             self.names.add(recorder, stacks_of_interest(&recorder.ledger));
             let block = IterationBlock::of_last(&recorder.ledger, &self.names.stacks, self.top);
-            if !self.sink.write(&debug_iteration(&block, self.palette))? {
+            if !self.sink.write(debug_iteration(&block, self.palette))? {
                 return Ok(false);
             }
         }
@@ -111,7 +111,7 @@ impl Writer {
             (Format::Text, true) => report::detailed(&report, self.palette),
             (Format::Text, false) => report::short(&report, self.palette),
         };
-        let written = self.sink.write(&bytes);
+        let written = self.sink.finish(bytes);
         // Also where nobody can read the report.
         let exit = self.judge.conclude(&report)?;
         written?;
