@@ -86,6 +86,10 @@ struct Version {
 }
 
 impl Version {
+    fn is_same_file(&self, other: &Self) -> bool {
+        (self.device, self.number) == (other.device, other.number)
+    }
+
     fn of(metadata: &Metadata) -> Self {
         Self {
             device: metadata.dev(),
@@ -224,6 +228,7 @@ impl Modules {
         if let Some(&id) = self.by_inode.get(&inode) {
             return Some(id);
         }
+        self.close_earlier(Version::of(&metadata));
         let segments = elf::code_segments(&file);
         let id = self.add(inode, without_deleted(path), Some(Arc::new(file)));
         if let Some(file) = &self.all[id.0 as usize].file {
@@ -231,6 +236,17 @@ impl Modules {
         }
         self.segments.insert(id, segments);
         Some(id)
+    }
+
+    /// What the same file had in it before can't be read any more: its code has no names, rather than wrong ones.
+    fn close_earlier(&mut self, version: Version) {
+        let is_earlier =
+            |inode: &Inode| matches!(inode, Inode::File(other) if other.is_same_file(&version));
+        let earlier = self.by_inode.iter().filter(|(inode, _)| is_earlier(inode));
+        for ModuleId(id) in earlier.map(|(_, id)| *id).collect::<Vec<_>>() {
+            let module = &mut self.all[id as usize];
+            *module = Arc::new(Module { file: None, ..Module::clone(module) });
+        }
     }
 
     fn vdso_module(&mut self, pid: Pid, map: &MemoryMap) -> ModuleId {
