@@ -3,6 +3,7 @@
 // unwinding_loader MODE ARGUMENT...: says "ready", goes on at a line, says "done", and ends with its input.
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -51,6 +52,30 @@ APART static void reuse(const char *first, const char *second, int rounds) {
         dlclose(library);
     }
     printf("reused=%d\n", reused);
+}
+
+// Writes a file anew, in place: it stays the same to whoever knows it by its number.
+APART static void overwrite(const char *path, const char *with) {
+    static char content[1 << 20];
+    int from = open(with, O_RDONLY), to = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0755);
+    ssize_t size = read(from, content, sizeof content);
+    if (size <= 0 || size == sizeof content || write(to, content, (size_t)size) != size) abort();
+    close(from);
+    close(to);
+}
+
+// A library that is written anew while it is not loaded.
+APART static void reload(const char *path, const char *first, const char *second, int rounds) {
+    allocate_fn *allocate;
+    for (int i = 0; i < rounds; i++) {
+        overwrite(path, i % 2 ? second : first);
+        void *library = load(path, &allocate);
+        for (int j = 0; j < 20; j++) {
+            allocate();
+            usleep(PAUSE_MICROSECONDS);
+        }
+        dlclose(library);
+    }
 }
 
 // The program becomes another one, this one.
@@ -125,6 +150,8 @@ int main(int argc, char **argv) {
         known_begin("", 3001);
         if (strcmp(mode, "stay") == 0 && argc > 2) stay(argv[2]);
         if (strcmp(mode, "reuse") == 0 && argc > 4) reuse(argv[2], argv[3], atoi(argv[4]));
+        if (strcmp(mode, "reload") == 0 && argc > 5)
+            reload(argv[2], argv[3], argv[4], atoi(argv[5]));
         if (strcmp(mode, "become") == 0) become(argv[0]);
         if (strcmp(mode, "storm") == 0) storm();
     }

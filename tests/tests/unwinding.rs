@@ -5,6 +5,7 @@
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -180,6 +181,41 @@ fn two_libraries_at_one_address() -> Result<()> {
     Ok(())
 }
 
+/// A library that the program loads answers to the name of one that it was linked with, which is never unloaded. This
+/// one is.
+#[test]
+fn a_library_with_the_name_of_a_linked_one() -> Result<()> {
+    if cannot_trace(&["cc"]) {
+        return Ok(());
+    }
+    let named = "-Wl,-soname,libtwin.so";
+    let folder = tempfile::tempdir()?;
+    let linked = folder.path().join("libtwin.so");
+    fs::copy(library_with("200", &[named, "-DQUIET"])?.path(), &linked)?;
+    let search = format!("-Wl,-rpath,{}", text(folder.path())?);
+    let program = loader_with(&["-Wl,--no-as-needed", text(&linked)?, &search])?;
+    let (first, second) = (library_with("200", &[named])?, library("4000")?);
+    let arguments = [Path::new("reuse"), first.path(), second.path(), Path::new("40")];
+    check(&attached(&program, &arguments, "")?, |_| Some(SOON))
+}
+
+/// A library is unloaded, its file written anew and loaded again: the number of the file is the same, its code is not.
+#[test]
+fn a_library_that_is_written_anew() -> Result<()> {
+    if cannot_trace(&["cc"]) {
+        return Ok(());
+    }
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("plugin.so");
+    let (first, second) = (library("200")?, library("4000")?);
+    let arguments =
+        [Path::new("reload"), file.as_path(), first.path(), second.path(), Path::new("8")];
+    let compared = attached(&loader()?, &arguments, "")?;
+    check(&compared, |_| Some(SOON))?;
+    assert!(complete(&compared, "library") > 80, "the new tables never came");
+    Ok(())
+}
+
 /// The target becomes another program: what was known of the old one's code is no longer true.
 #[test]
 fn after_execve() -> Result<()> {
@@ -318,14 +354,23 @@ fn linked(flags: &[&str]) -> Result<Program> {
 }
 
 fn loader() -> Result<Program> {
+    loader_with(&[])
+}
+
+fn loader_with(flags: &[&str]) -> Result<Program> {
     let known = known_object(&[])?;
-    Program::compile("unwinding_loader.c", &["-O2", "-fno-builtin", text(&known)?])
+    let flags = [&["-O2", "-fno-builtin", text(&known)?], flags].concat();
+    Program::compile("unwinding_loader.c", &flags)
 }
 
 fn library(room: &str) -> Result<Program> {
+    library_with(room, &[])
+}
+
+fn library_with(room: &str, flags: &[&str]) -> Result<Program> {
     let (known, room) = (known_object(&[])?, format!("-DROOM={room}"));
-    let flags = ["-O2", "-fno-builtin", "-fPIC", "-shared", &room, text(&known)?];
-    Program::compile("unwinding_library.c", &flags)
+    let all = ["-O2", "-fno-builtin", "-fPIC", "-shared", &room, text(&known)?];
+    Program::compile("unwinding_library.c", &[&all, flags].concat())
 }
 
 fn known_object(flags: &[&str]) -> Result<PathBuf> {

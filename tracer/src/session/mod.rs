@@ -13,6 +13,7 @@ mod goal;
 mod judging;
 mod keyboard;
 mod launch;
+mod linkers;
 mod marks;
 mod memory;
 mod names;
@@ -27,6 +28,7 @@ mod sink;
 mod stacks;
 mod steps;
 mod unwinding;
+mod upheavals;
 mod usdt;
 mod writer;
 

@@ -8,32 +8,18 @@ use std::{
     sync::Arc,
 };
 
-use super::{SessionError, unwinding::Unwinding};
+use super::{
+    SessionError,
+    linkers::{self, Linkers},
+    unwinding::Unwinding,
+};
 use crate::{
     bpf::{Kernel, ProbedFile},
     cli::{BenchMode, MarkFunction, TraceConfig},
     sites::{self, Allocator, FindError, FunctionSites, Role},
     target::{Module, ModuleId, Modules, read_object},
-    units::{Addr, ElfAddr, FileOffset, Pid},
+    units::{Addr, FileOffset, Pid},
 };
-
-/// Called by the dynamic linker when its list of objects has changed; debuggers break there.
-const LINKER_HOOK: &str = "_dl_debug_state";
-
-/// Where the dynamic linker says what it is at.
-const LINKER_STATE: &str = "_r_debug";
-/// glibc's dynamic linker exports this since version 2.35, by which it also raises `r_version` to 2 with the first further
-/// namespace.
-const SINCE_2_35: &str = "__rseq_offset";
-
-/// A dynamic linker's account of itself.
-#[derive(Debug)]
-struct Linker {
-    module: ModuleId,
-    address: ElfAddr,
-    /// Whether it tells that there are several namespaces.
-    tells: bool,
-}
 
 /// Knows which objects are probed already.
 #[derive(Debug)]
@@ -57,7 +43,7 @@ pub(super) struct Prober {
     /// Which module each file is, by device and number.
     files: BTreeMap<(u64, u64), ModuleId>,
     /// The dynamic linkers of all images.
-    linkers: Vec<Linker>,
+    linkers: Linkers,
     /// What the kernel side knows by address, which another image has elsewhere.
     placed: BTreeMap<ModuleId, Placed>,
 }
@@ -85,7 +71,7 @@ impl Prober {
             allocators: Vec::new(),
             is_go: false,
             files: BTreeMap::new(),
-            linkers: Vec::new(),
+            linkers: Linkers::default(),
             placed: BTreeMap::new(),
         }
     }
@@ -226,13 +212,10 @@ impl Prober {
         let probed = ProbedFile { file, path: &module.path, pid: self.pid };
         self.forget_rewritten(kernel, module, file)?;
         self.is_go |= sites::is_go(&object);
-        let hook = sites::find_function(&object, LINKER_HOOK);
+        let hook = sites::find_function(&object, linkers::HOOK);
         if let Ok(hook) = &hook {
-            kernel.attach_linker(probed, hook.site.offset, LINKER_HOOK)?;
-            if let Some(address) = sites::find_variable(&object, LINKER_STATE) {
-                let tells = sites::find_variable(&object, SINCE_2_35).is_some();
-                self.linkers.push(Linker { module: module.id, address, tells });
-            }
+            kernel.attach_linker(probed, hook.site.offset, linkers::HOOK)?;
+            self.linkers.add(module.id, &object);
         }
         self.probe_allocator(kernel, module.id, probed, &object)?;
         self.probe_mappings(kernel, probed, &object)?;
@@ -281,13 +264,7 @@ impl Prober {
                 kernel.set_allocator(index, start, end)?;
             }
         }
-        for &Linker { module, address, tells } in &self.linkers {
-            if let Some(at) = modules.address_of(module, address) {
-                kernel.set_linker(at, tells.into())?;
-                break;
-            }
-        }
-        Ok(())
+        self.linkers.tell(kernel, modules)
     }
 
     fn probe_allocator(
