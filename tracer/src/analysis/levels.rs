@@ -16,7 +16,7 @@ const STILL_GROWING: f64 = 0.25;
 const CLIMB: f64 = 0.1;
 
 /// A rise that is a smaller part of the highest level than this is noise, where falls make up a quarter of the rises.
-const NOISE_FLOOR: f64 = 0.05;
+pub(super) const NOISE_FLOOR: f64 = 0.05;
 
 /// What the last third may add to a rise that has settled, as a part of it.
 const SETTLED: f64 = 0.05;

@@ -1,14 +1,11 @@
 //! Whether anything still grows: what `--until-stable` waits for. Asked after each iteration, so it looks at the last
 //! two only, and at the rest of a series where these rose.
 
+use super::levels::NOISE_FLOOR;
 use crate::ledger::{Iteration, Ledger, StackKey, StackView};
 
 /// Fewer measured iterations than this can't have grown twice.
 pub const FEWEST_TO_BE_STABLE: usize = 2;
-
-/// As in the rule for verdicts: where falls make up a quarter of the rises, a rise that is a smaller part of the highest
-/// level than this is noise.
-const NOISE_FLOOR: f64 = 0.05;
 
 /// Whether no stack grew twice running; `None` before that can be told.
 pub fn is_stable(ledger: &Ledger) -> Option<bool> {

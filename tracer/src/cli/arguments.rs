@@ -12,7 +12,7 @@ use super::{diff::DiffArguments, judging::JudgingArguments};
 #[derive(Clone, Debug, Parser)]
 #[command(name = "memtrace", version, args_conflicts_with_subcommands = true, help_expected = true)]
 #[command(
-    override_usage = "memtrace --pid PID [OPTIONS]\n       memtrace exec [OPTIONS] -- CMD [ARG]..."
+    override_usage = "memtrace --pid PID [OPTIONS]\n       memtrace exec [OPTIONS] -- CMD [ARG]...\n       memtrace diff A.json B.json\n       memtrace doctor [--pid PID]"
 )]
 #[command(
     after_help = "Examples:\n  sudo memtrace --pid 1234 --debug\n  sudo memtrace exec -- ./server --port 80"

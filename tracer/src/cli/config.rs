@@ -215,7 +215,8 @@ impl TraceConfig {
         self.target_marks = true;
         if self.marks_by_default {
             self.interval = None;
-            if self.iterations_by_default {
+            // With --until-stable it is the limit.
+            if self.iterations_by_default && !self.until_stable {
                 self.iterations = None;
             }
         }
@@ -371,6 +372,7 @@ mod tests {
         let config = marking("memtrace --pid 1");
         assert_eq!((config.interval, config.iterations), (None, None));
         assert_eq!(marking("memtrace --pid 1 -n 7").iterations, Some(7));
+        assert_eq!(marking("memtrace --pid 1 --until-stable").iterations, Some(100));
         let asked = marking("memtrace --pid 1 -i 2s");
         assert_eq!((asked.interval, asked.iterations), (Some(Duration::from_secs(2)), Some(5)));
     }

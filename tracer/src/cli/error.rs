@@ -32,7 +32,7 @@ pub enum UsageError {
     },
     /// The whole run would be the one iteration.
     #[error(
-        "--until-stable compares iterations, and nothing ends one: add --interval, --mark-fn or, under exec, --runs"
+        "--until-stable compares iterations, and nothing ends one: add --interval, --mark-fn, --control or, under exec, --runs"
     )]
     NothingToCompare,
     /// Nothing is left to measure.

@@ -66,7 +66,7 @@ fn losses(events: &EventLedger) -> Vec<String> {
     }
     if events.interruptions > 0 {
         losses.push(format!(
-            "nothing was seen for a moment, {} times: the main thread ended or was replaced, and the probes had to be set again",
+            "times that something was not seen for a moment, as probes had to be set again or were late: {}",
             events.interruptions
         ));
     }
@@ -97,11 +97,9 @@ fn words(reason: &str) -> String {
         "missed_return" => "the call never returned",
         "read_fault" => "the result could not be read",
         "unknown_free" => "the block was not known",
-        "inherited_free" => "by a fork child, of its parent's block",
         "missed_free" => "noticed when the address was handed out again",
         "ring_full" => "the stack did not fit into the ring buffer",
         "stack_full" => "no room for the stack",
-        "busy" => "a map was busy",
         other => return other.replace('_', " "),
     }
     .to_owned()
@@ -169,8 +167,8 @@ mod tests {
              frees lost: 5 (the block was not known); \
              events on the unknown stack: 8 (no room for the stack); \
              marks that came too fast to start an iteration: 2; \
-             nothing was seen for a moment, 1 times: the main thread ended or was replaced, and the \
-             probes had to be set again; \
+             times that something was not seen for a moment, as probes had to be set again or \
+             were late: 1; \
              the ledger does not close: allocations not accounted for: 2; \
              the ledger does not close: frees too many: 6"
         );
