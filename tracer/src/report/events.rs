@@ -129,7 +129,7 @@ mod tests {
         let skipping = Side { filtered: 0, skipped: 1, ..attached.allocs.clone() };
         assert!(EventLedger { allocs: skipping, ..attached.clone() }.complete());
         attached.frees.seen += 1;
-        attached.frees.lost.insert("unknown_free", 1);
+        attached.frees.lost.insert("missed_free", 1);
         assert!(attached.closes() && !attached.complete());
     }
 
