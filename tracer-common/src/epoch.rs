@@ -138,12 +138,16 @@ pub struct KernelState {
     pub linking: u32,
     /// The epoch that began with the last mark which user space made; 0 where that found no room.
     pub user_mark: u32,
+    /// 1 from an `execve` that is held ([`crate::Control::hold_images`]) until the dynamic linker has loaded its objects.
+    pub new_image: u32,
+    /// Padding, zero.
+    pub _pad: u32,
 }
 
 const _: () = assert!(size_of::<RowKey>() == 16);
 const _: () = assert!(size_of::<RowCounts>() == 48);
 const _: () = assert!(size_of::<Row>() == 56);
 const _: () = assert!(size_of::<EpochSlot>() == 72);
-const _: () = assert!(size_of::<KernelState>() == 48);
+const _: () = assert!(size_of::<KernelState>() == 56);
 
 pod!(RowKey, RowCounts, Row, EpochSlot, KernelState);

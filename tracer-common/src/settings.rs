@@ -26,6 +26,11 @@ pub struct Control {
     /// 1 while blocks that are allocated are not to be recorded. Frees are: a block that was recorded must not look
     /// live for ever.
     pub paused: u32,
+    /// 1 while the target is to be stopped at each `execve`, and again when the dynamic linker has loaded what the new
+    /// image was linked with.
+    pub hold_images: u32,
+    /// Padding, zero.
+    pub _pad: u32,
 }
 
 /// Where an allocator's own code lies in the target.
@@ -38,6 +43,6 @@ pub struct CodeRange {
     pub end: u64,
 }
 
-const _: () = assert!(size_of::<Control>() == 48);
+const _: () = assert!(size_of::<Control>() == 56);
 
 pod!(Control, CodeRange);

@@ -69,6 +69,12 @@ pub fn sync_objects() -> bool {
     active() && read!(sync_objects) != 0
 }
 
+/// Whether to stop the target where its image is new.
+#[inline(always)]
+pub fn hold_images() -> bool {
+    active() && read!(hold_images) != 0
+}
+
 /// Epochs before this one are drained.
 #[inline(always)]
 pub fn drained() -> u32 {

@@ -66,6 +66,20 @@ impl Now {
         }
     }
 
+    /// Whether the dynamic linker has yet to load the image's objects.
+    #[inline(always)]
+    pub fn set_new_image(self, new: bool) {
+        // SAFETY: as above.
+        unsafe { (&raw mut (*self.state).new_image).write_volatile(new.into()) };
+    }
+
+    /// See [`Now::set_new_image`].
+    #[inline(always)]
+    pub fn is_new_image(self) -> bool {
+        // SAFETY: as above.
+        unsafe { (&raw const (*self.state).new_image).read_volatile() != 0 }
+    }
+
     /// Objects are about to be unmapped, or have been.
     #[inline(always)]
     pub fn removed(self) {

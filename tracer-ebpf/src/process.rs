@@ -16,6 +16,8 @@ use crate::{
 };
 
 const SIGSTOP: u32 = 19;
+/// The dynamic linker is at nothing (`RT_CONSISTENT` in `link.h`).
+const CONSISTENT: u32 = 0;
 
 /// The target replaced its image: addresses start anew. `thread` is the id of the thread that did.
 #[inline(always)]
@@ -27,7 +29,9 @@ pub fn exec(thread: u32) {
     epochs::mark(Trigger::Exec as u32);
     if let Some(now) = epochs::now() {
         now.begin_space();
-        notify(EventHeader { kind: EventKind::Exec as u32, space: now.space });
+        let hold = control::hold_images();
+        now.set_new_image(hold);
+        tell(EventHeader { kind: EventKind::Exec as u32, space: now.space }, hold);
         // Both numbers are the initial pid namespace's.
         if thread != (bpf_get_current_pid_tgid() >> 32) as u32 {
             // It took the main thread's place and id, but is another task than the one the probes are for.
@@ -50,18 +54,29 @@ pub fn thread_exit() {
 
 /// The dynamic linker loaded or unloaded something.
 ///
-/// If the controller asked for it, the target stops here, before a constructor of a new object runs. The signal
-/// goes out before the event: the controller lets the target go on after each event, and that
-/// takes back a stop which has not been taken note of yet. No event, no stop.
+/// If the controller asked for it, the target stops here, before a constructor of a new object runs.
 #[inline(always)]
 pub fn objects_changed() {
     let Some(now) = epochs::now() else { return };
-    note_removal(now);
-    let event = EventHeader { kind: EventKind::Objects as u32, space: now.space };
+    let linking = note_removal(now);
+    let mut hold = control::sync_objects();
+    if linking == CONSISTENT && now.is_new_image() {
+        now.set_new_image(false);
+        hold |= control::hold_images();
+    }
+    // Children that share the target's memory (`vfork`) come here, too, and nobody would let them go on.
+    let hold = hold && is_target();
+    tell(EventHeader { kind: EventKind::Objects as u32, space: now.space }, hold);
+}
+
+/// Tells the controller, and stops the target where it is to `hold`. The signal goes out before the event: the controller
+/// lets the target go on after each such event, and that takes back a stop which has not been taken note of yet.
+/// No event, no stop.
+#[inline(always)]
+fn tell(event: EventHeader, hold: bool) {
     let Some(mut entry) = stack::EVENTS.reserve::<EventHeader>(0) else { return };
     entry.write(event);
-    // Children that share the target's memory (`vfork`) come here, too, and nobody would let them go on.
-    if control::sync_objects() && is_target() {
+    if hold {
         // SAFETY: concerns the current process only, which is the target.
         unsafe { bpf_send_signal(SIGSTOP) };
     }
@@ -71,10 +86,9 @@ pub fn objects_changed() {
 /// Counts what may have taken objects out of the target's memory, before it does and after it has. The dynamic linker
 /// says what it is at before and after each change (`struct r_debug` in `link.h`): what neither begins nor ends a
 /// loading, or can't be read, may be an unloading. Where it opens what is there already, it says nothing of a
-/// beginning; but that is also what an unloading in a namespace of its own (`dlmopen`) looks like.
+/// beginning; but that is also what an unloading in a namespace of its own (`dlmopen`) looks like. Gives what it is at.
 #[inline(always)]
-fn note_removal(now: Now) {
-    const CONSISTENT: u32 = 0;
+fn note_removal(now: Now) -> u32 {
     const ADDING: u32 = LINKING_ADDS;
     const UNKNOWN: u32 = u32::MAX;
     let (at, lone) = control::linker();
@@ -87,6 +101,7 @@ fn note_removal(now: Now) {
         (CONSISTENT, CONSISTENT) if version <= lone => {}
         _ => now.removed(),
     }
+    state
 }
 
 /// `struct r_debug`, as far as it is of interest.

@@ -326,6 +326,25 @@ impl Kernel {
         Ok(())
     }
 
+    /// Has the target stopped, from now on or no longer, at each `execve`, and again when the dynamic linker has loaded
+    /// what the new image was linked with. Whoever asks for it lets it go on, with SIGCONT, after each
+    /// [`Event::Exec`] and each [`Event::Objects`] up to that one. When recording stops, this does, too.
+    ///
+    /// # Errors
+    ///
+    /// Where the map can't be written.
+    ///
+    /// [`Event::Exec`]: super::Event::Exec
+    /// [`Event::Objects`]: super::Event::Objects
+    pub fn hold_images(&mut self, hold: bool) -> Result<(), BpfError> {
+        self.control.hold_images = hold.into();
+        self.write_control()?;
+        if !hold {
+            self.settler.settle();
+        }
+        Ok(())
+    }
+
     /// Where unwind tables go.
     pub fn tables(&self) -> &TableStore {
         &self.maps.tables

@@ -94,6 +94,9 @@ impl Prober {
     ) -> Result<bool, SessionError> {
         // In this order: if the image is replaced in between, what we read is not taken for the old one's.
         let before = kernel.state()?;
+        if unwinding.is_in_vain(&before) {
+            return Ok(false);
+        }
         let new = modules.refresh(self.pid)?;
         let after = kernel.state()?;
         unwinding.look(kernel, modules, &before, &after)?;

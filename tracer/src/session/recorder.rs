@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     bpf::{Event, FinishedEpoch, Kernel, NewStack, UserMark},
-    cli::{BenchMode, TraceConfig},
+    cli::{BenchMode, Target, TraceConfig},
     ledger::{
         EpochRecord, Ledger, MarkTrigger, MemorySample, Plan, StackKey,
         mappings::{Change, Mappings, UnknownChange},
@@ -62,6 +62,10 @@ pub(super) struct Recorder {
     pub(super) unplaced: Vec<StackKey>,
     /// Whether each change of the list of objects stops the target.
     sync_dlopen: bool,
+    /// Whether each new image does.
+    pub(super) holds_images: bool,
+    /// Whether the dynamic linker has yet to load its objects.
+    pub(super) is_image_new: bool,
     /// Whether stacks come from `bpf_get_stack`, as bare addresses.
     kernel_stacks: bool,
 }
@@ -104,8 +108,15 @@ impl Recorder {
         if config.sync_dlopen {
             kernel.sync_objects(true)?;
         }
+        // A process that is ours alone may be stopped for a moment, so that each of its images is traced from its start.
+        let holds_images = matches!(config.target, Target::Exec { .. });
+        if holds_images {
+            kernel.hold_images(true)?;
+        }
         Ok(Self {
             sync_dlopen: config.sync_dlopen,
+            holds_images,
+            is_image_new: false,
             repeated: Repeated::new(config.runs > 1),
             kernel_stacks: config.bench == Some(BenchMode::KernelStacks),
             kernel,
@@ -254,13 +265,22 @@ impl Recorder {
 
     /// The dynamic linker has loaded objects, or unloaded some.
     fn objects_changed(&mut self) -> Result<(), SessionError> {
-        let mut refreshed = self.refresh();
-        if self.sync_dlopen {
-            // It stands still: constructors are to be unwound, too.
-            refreshed = refreshed.and_then(|()| self.unwinding.finish(&mut self.kernel));
-            self.process.resume();
-        }
-        refreshed
+        // Asked first: what comes to be held later has an event of its own.
+        let is_loaded = self.kernel.state()?.new_image == 0;
+        let refreshed = self.refresh();
+        let is_held = self.sync_dlopen || self.is_image_new;
+        self.is_image_new &= !is_loaded;
+        if is_held { self.go_on(refreshed) } else { refreshed }
+    }
+
+    /// Lets the target go on. It stands still: constructors are to be unwound, too.
+    pub(super) fn go_on(
+        &mut self,
+        refreshed: Result<(), SessionError>,
+    ) -> Result<(), SessionError> {
+        let finished = refreshed.and_then(|()| self.unwinding.finish(&mut self.kernel));
+        self.process.resume();
+        finished
     }
 
     /// Books a change of mappings, or puts it aside until the epochs before it are booked. Of two changes that
@@ -383,9 +403,10 @@ impl Recorder {
 impl Drop for Recorder {
     /// However the run ends: the target is not left stopped.
     fn drop(&mut self) {
-        if self.sync_dlopen {
-            // Without this a stop could follow the signal; where it fails, the probes are about to go.
+        if self.sync_dlopen || self.holds_images {
+            // Without these a stop could follow the signal; where they fail, the probes are about to go.
             let _ = self.kernel.sync_objects(false);
+            let _ = self.kernel.hold_images(false);
             self.process.resume();
         }
     }

@@ -110,8 +110,7 @@ impl Unwinding {
             }
         }
         self.builder.add(new);
-        // What is being loaded is taken out again where that fails, and that is no unloading. The end of the loading is told.
-        if [before, after].iter().any(|state| state.linking == LINKING_ADDS) {
+        if self.is_in_vain(before) || self.is_in_vain(after) {
             return Ok(());
         }
         self.code = modules.spans().collect();
@@ -123,6 +122,12 @@ impl Unwinding {
         let is_urgent =
             any_removed || !self.is_pending() || kernel.free_code_maps() > SPARE_CODE_MAPS;
         if self.target_runs && is_urgent { self.publish(kernel) } else { Ok(()) }
+    }
+
+    /// Whether it is of no use to look now: what is being loaded is taken out again where that fails, which is no
+    /// unloading. The end of the loading is told.
+    pub(super) fn is_in_vain(&self, state: &KernelState) -> bool {
+        self.target_runs && state.linking == LINKING_ADDS
     }
 
     /// Waits for all tables, and makes them known.

@@ -14,7 +14,13 @@ impl Recorder {
     pub(super) fn replaced(&mut self) -> Result<(), SessionError> {
         let before = self.prober.functions();
         self.prober.begin_image();
-        self.refresh()?;
+        let refreshed = self.refresh();
+        if self.holds_images {
+            self.is_image_new = true;
+            self.go_on(refreshed)?;
+        } else {
+            refreshed?;
+        }
         if self.prober.functions() > before {
             self.interruptions += 1;
             tracing::warn!(
