@@ -82,6 +82,19 @@ PRAGMA integrity_check;
     under_exec("sqlite3", Path::new("sqlite3"), &arguments)
 }
 
+/// A wrapper that becomes the program it is for, as `#!/usr/bin/env` does. The tables of each image have to be there
+/// before its first instruction, or a short program is over before it can be unwound.
+#[test]
+fn replaced_by_another_image() -> Result<()> {
+    if cannot_trace(&["sqlite3"]) {
+        return Ok(());
+    }
+    let statement = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) \
+                     SELECT count(*), group_concat(hex(i)) FROM n;";
+    let command = format!("exec env sqlite3 -batch -init /dev/null :memory: '{statement}'");
+    under_exec("sh, env, sqlite3", Path::new("sh"), &["-c", &command])
+}
+
 #[test]
 fn git() -> Result<()> {
     if cannot_trace(&["git"]) {
