@@ -16,6 +16,7 @@ pub mod limits;
 mod live;
 mod mapping;
 pub mod names;
+mod python;
 mod settings;
 mod tally;
 mod thread;
@@ -29,6 +30,10 @@ pub use frame::{FrameAt, FrameWord, StackHash, UnwindStatus};
 pub use ids::{Epoch, Space, StackId};
 pub use live::{LiveBlock, LiveKey};
 pub use mapping::{MapCall, MapCallKind, MapEvent, MapOp};
+pub use python::{
+    PYTHON_CODE_WORDS, PythonConfig, PythonEnd, PythonEvent, PythonFrame, PythonWalk,
+    python_checksum,
+};
 pub use settings::{CodeRange, Control};
 pub use tally::{Tally, TallyKind};
 pub use thread::{CallKind, OperatorCall, ThreadState};

@@ -3,6 +3,12 @@
 /// Frames kept of a stack, innermost first. 13 frames of Python 3.10 take 124 of C.
 pub const MAX_FRAMES: usize = 256;
 
+/// Frames of Python's kept of a stack, innermost first. A power of two.
+pub const MAX_PYTHON_FRAMES: usize = 256;
+
+/// Runs of Python's frames kept of a stack: calls of the interpreter's evaluation function. A power of two.
+pub const MAX_PYTHON_RUNS: usize = 64;
+
 /// Words of the target's stack that are copied at a time, to unwind it in the copy. A power of two.
 pub const WINDOW_WORDS: usize = 512;
 
