@@ -268,6 +268,13 @@ fn objects_changed(_ctx: ProbeContext) -> u32 {
     0
 }
 
+/// Attaches to: `Py_RunMain`, which is entered once, when the interpreter is ready.
+#[uprobe]
+fn python_starts(_ctx: ProbeContext) -> u32 {
+    process::python_starts();
+    0
+}
+
 /// Attaches to: the tracepoint of that name. Fires for every process; all but the target leave at once.
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
 fn process_exec(ctx: RawTracePointContext) -> i32 {

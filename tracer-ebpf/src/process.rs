@@ -69,6 +69,14 @@ pub fn objects_changed() {
     tell(EventHeader { kind: EventKind::Objects as u32, space: now.space }, hold);
 }
 
+/// An interpreter of Python's is about to run the program. Under `exec` it waits until its frames can be walked.
+#[inline(always)]
+pub fn python_starts() {
+    let Some(now) = epochs::now() else { return };
+    let hold = control::hold_images() && is_target();
+    tell(EventHeader { kind: EventKind::PythonStart as u32, space: now.space }, hold);
+}
+
 /// Tells the controller, and stops the target where it is to `hold`. The signal goes out before the event: the controller
 /// lets the target go on after each such event, and that takes back a stop which has not been taken note of yet.
 /// No event, no stop.

@@ -168,6 +168,20 @@ impl Kernel {
         self.attach(file, "objects_changed", offset, function)
     }
 
+    /// Tells us when an interpreter of Python's is ready.
+    ///
+    /// # Errors
+    ///
+    /// Where the kernel refuses the probe.
+    pub fn attach_python(
+        &mut self,
+        file: ProbedFile<'_>,
+        offset: FileOffset,
+        function: &str,
+    ) -> Result<(), BpfError> {
+        self.attach(file, "python_starts", offset, function)
+    }
+
     /// Makes the code of the `index`th allocator known, so that its own frees can be told from the program's. One
     /// beyond [`MAX_ALLOCATORS`] is left out: its own frees then count as frees of unknown blocks.
     ///

@@ -20,6 +20,8 @@ pub enum Event {
     Exec,
     /// The target's list of loaded objects changed.
     Objects,
+    /// An interpreter of Python's is ready.
+    PythonStart,
     /// The target changed its mappings.
     Mapping(MapEvent),
     /// The main thread ended, for which the probes were set.
@@ -74,6 +76,7 @@ impl Event {
             EventKind::Mark => Self::Mark,
             EventKind::Exec => Self::Exec,
             EventKind::Objects => Self::Objects,
+            EventKind::PythonStart => Self::PythonStart,
             EventKind::Mapping => Self::Mapping(mapping(record)?),
             EventKind::MainExit => Self::MainExit,
             EventKind::ThreadExec => Self::ThreadExec,

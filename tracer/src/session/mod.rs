@@ -21,6 +21,7 @@ mod pace;
 mod pid;
 mod prober;
 mod progress;
+mod python;
 mod recorder;
 mod repeated;
 mod retired;

@@ -11,6 +11,7 @@ use std::{
 use super::{
     SessionError,
     linkers::{self, Linkers},
+    python,
     unwinding::Unwinding,
 };
 use crate::{
@@ -215,10 +216,12 @@ impl Prober {
         let probed = ProbedFile { file, path: &module.path, pid: self.pid };
         self.forget_rewritten(kernel, module, file)?;
         self.is_go |= sites::is_go(&object);
-        let hook = sites::find_function(&object, linkers::HOOK);
-        if let Ok(hook) = &hook {
+        if let Some(hook) = sites::find_symbol(&object, linkers::HOOK) {
             kernel.attach_linker(probed, hook.site.offset, linkers::HOOK)?;
             self.linkers.add(module.id, &object);
+        }
+        if let Some(start) = sites::find_symbol(&object, python::START) {
+            kernel.attach_python(probed, start.site.offset, python::START)?;
         }
         self.probe_allocator(kernel, module.id, probed, &object)?;
         self.probe_mappings(kernel, probed, &object)?;

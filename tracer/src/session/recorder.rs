@@ -256,6 +256,7 @@ impl Recorder {
                     let main = self.process.pid();
                     self.follow_thread(main)?;
                 }
+                Event::PythonStart => self.python_starts()?,
                 Event::Mark => {}
                 Event::Mapping(event) => self.keep_mapping(&event),
                 Event::Malformed => self.malformed_events += 1,

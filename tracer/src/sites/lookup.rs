@@ -47,11 +47,26 @@ pub fn find_function(object: &[u8], name: &str) -> Result<FoundFunction, FindErr
     if symbol.resolver {
         return Err(FindError::Resolver { name: name.to_owned() });
     }
-    let code = elf.code_offset(symbol.address).zip(elf.code(symbol.address, symbol.size));
-    let (start, code) = code.ok_or_else(|| unknown(&[], name))?;
+    found(&elf, &symbol).ok_or_else(|| unknown(&[], name))
+}
+
+/// Finds the function whose raw symbol is `symbol`: for what the tracer itself looks for, in every object. Nothing is
+/// demangled, and no near names are looked for, which takes long where symbols are many.
+pub fn find_symbol(object: &[u8], symbol: &str) -> Option<FoundFunction> {
+    let elf = Elf::parse(object).ok()?;
+    let named = |symbols: Vec<Symbol<'_>>| {
+        let symbol = symbols.into_iter().find(|it| it.name == symbol && !it.resolver)?;
+        found(&elf, &symbol)
+    };
+    named(symbols::exported(&elf)).or_else(|| named(symbols::linked(&elf)))
+}
+
+fn found(elf: &Elf<'_>, symbol: &Symbol<'_>) -> Option<FoundFunction> {
+    let start = elf.code_offset(symbol.address)?;
+    let code = elf.code(symbol.address, symbol.size)?;
     let site = find_site(code, symbol.address, start, Needs::NOTHING);
     let name = demangle::path(symbol.name).unwrap_or_else(|| symbol.name.to_owned());
-    Ok(FoundFunction { name, address: symbol.address, site })
+    Some(FoundFunction { name, address: symbol.address, site })
 }
 
 /// The address of an exported variable; `None` where the object exports none of that name.

@@ -30,6 +30,6 @@ pub use error::{FindError, SitesError};
 pub use finder::{Needs, Site, find_site};
 pub use functions::{Family, Role, role_of};
 pub use identity::{build_id, is_go, is_static_executable};
-pub use lookup::{FoundFunction, find_function, find_variable};
+pub use lookup::{FoundFunction, find_function, find_symbol, find_variable};
 pub use mapping::mapping_sites;
 pub use usdt::{UsdtSite, usdt_sites};
