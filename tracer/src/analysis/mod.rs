@@ -9,6 +9,7 @@ mod cpp_name;
 mod group;
 mod levels;
 mod module_kind;
+mod native_frames;
 mod place;
 mod responsible;
 mod runtime;
@@ -31,6 +32,7 @@ mod verdict_tests;
 
 pub use cohorts::Cohort;
 pub use group::{FileRow, LineRow, by_file, by_line};
+pub use native_frames::NativeFrames;
 pub use place::{Place, UNKNOWN_STACK};
 pub use responsible::responsible;
 pub use stability::{FEWEST_TO_BE_STABLE, is_stable, still_growing};

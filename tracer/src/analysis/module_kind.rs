@@ -25,9 +25,19 @@ const PREFIXES: [&str; 19] = [
 
 /// Whether the object is an allocator, libc, the C++ runtime or the Python interpreter.
 pub(super) fn is_plumbing(module: &str) -> bool {
-    let path = module.strip_suffix(" (deleted)").unwrap_or(module);
-    let name = path.rsplit('/').next().unwrap_or(path);
+    let name = file_name(module);
     PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || is_python(name)
+}
+
+/// Whether the object has the Python interpreter's own code.
+pub(super) fn is_interpreter(module: &str) -> bool {
+    let name = file_name(module);
+    name.starts_with("libpython") || is_python(name)
+}
+
+fn file_name(module: &str) -> &str {
+    let path = module.strip_suffix(" (deleted)").unwrap_or(module);
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 /// `python`, `python3`, `python3.11`, `python3.13t`, `python3-dbg`.

@@ -169,6 +169,11 @@ pub struct TraceArguments {
     #[arg(long)]
     pub sync_dlopen: bool,
 
+    /// Which native frames to show in stacks that have Python's: all, those that are not the interpreter's own (mixed),
+    /// or none
+    #[arg(long, value_enum, value_name = "WHICH", default_value_t = NativeFramesArgument::Mixed)]
+    pub native_frames: NativeFramesArgument,
+
     /// Incomplete data is a failure (exit code 4)
     #[arg(long)]
     pub strict: bool,
@@ -200,6 +205,17 @@ pub struct TraceArguments {
     /// Colours in the report
     #[arg(long, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
     pub color: ColorChoice,
+}
+
+/// `--native-frames`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum NativeFramesArgument {
+    /// Each
+    All,
+    /// Those that are not the interpreter's own
+    Mixed,
+    /// None
+    PythonOnly,
 }
 
 /// `--format`.

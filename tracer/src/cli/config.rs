@@ -13,9 +13,9 @@ use serde::Serialize;
 
 use super::{
     ControlFifos, JudgingConfig, UsageError,
-    arguments::{BenchMode, FormatArgument, TraceArguments},
+    arguments::{BenchMode, FormatArgument, NativeFramesArgument, TraceArguments},
 };
-use crate::units::Pid;
+use crate::{analysis::NativeFrames, units::Pid};
 
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
 const DEFAULT_ITERATIONS: u64 = 5;
@@ -76,6 +76,9 @@ pub struct TraceConfig {
     /// What is to be made of growth.
     #[serde(flatten)]
     pub judging: JudgingConfig,
+    /// Native frames to show beside Python's.
+    #[serde(skip)]
+    pub native_frames: NativeFrames,
     /// Capacity of the live set, blocks.
     pub max_live: u32,
     /// Capacity for stacks.
@@ -198,6 +201,11 @@ impl TraceConfig {
             strict: trace.strict,
             allow_seccomp: trace.allow_seccomp,
             sync_dlopen: trace.sync_dlopen,
+            native_frames: match trace.native_frames {
+                NativeFramesArgument::All => NativeFrames::All,
+                NativeFramesArgument::Mixed => NativeFrames::Mixed,
+                NativeFramesArgument::PythonOnly => NativeFrames::PythonOnly,
+            },
             judging: JudgingConfig::new(trace.judging, trace.force)?,
             max_live: trace.capacity.max_live,
             max_stacks: trace.capacity.max_stacks,

@@ -1,7 +1,7 @@
 //! Names for stacks: symbolized in batches, once each, when a report first needs them.
 
 use crate::{
-    analysis::{NamedStack, NamedStacks},
+    analysis::{NamedStack, NamedStacks, NativeFrames},
     ledger::StackKey,
     suppressions::Suppressions,
     symbolize::{SourceRoot, Symbolizer},
@@ -14,16 +14,26 @@ use super::recorder::Recorder;
 pub(super) struct Names {
     symbolizer: Symbolizer,
     pub(super) suppressions: Suppressions,
+    native_frames: NativeFrames,
     pub(super) stacks: NamedStacks,
 }
 
 impl Names {
     /// Opens the way to the target's source files, while the target lives.
-    pub(super) fn of(process: &Process, suppressions: Suppressions) -> Self {
+    pub(super) fn of(
+        process: &Process,
+        suppressions: Suppressions,
+        native_frames: NativeFrames,
+    ) -> Self {
         let root = SourceRoot::of_process(process.pid())
             .inspect_err(|error| tracing::debug!("no source lines: {error}"))
             .ok();
-        Self { symbolizer: Symbolizer::new(root), suppressions, stacks: NamedStacks::new() }
+        Self {
+            symbolizer: Symbolizer::new(root),
+            suppressions,
+            native_frames,
+            stacks: NamedStacks::new(),
+        }
     }
 
     /// Gives names to those of `keys` that have none. A stack that never arrived stays without.
@@ -35,10 +45,12 @@ impl Names {
             .collect();
         let locations: Vec<_> = missing.iter().map(|(_, stack)| stack.locations.clone()).collect();
         let frames = self.symbolizer.symbolize(recorder.modules.all(), &locations);
-        let suppressions = &self.suppressions;
+        let (suppressions, native_frames) = (&self.suppressions, self.native_frames);
         let named = missing.into_iter().zip(frames);
-        self.stacks.extend(named.map(|((key, stack), frames)| {
+        self.stacks.extend(named.map(|((key, stack), mut frames)| {
+            // A suppression may name a frame that is not shown.
             let suppressed = suppressions.matching(&frames);
+            native_frames.retain(&mut frames);
             (key, NamedStack { frames, unwind: stack.status.name(), suppressed })
         }));
     }

@@ -40,7 +40,7 @@ impl Writer {
         let attached = matches!(config.target, ConfigTarget::Pid(_));
         Self {
             sink,
-            names: Names::of(process, judge.suppressions.clone()),
+            names: Names::of(process, judge.suppressions.clone(), config.native_frames),
             judge,
             progress: Progress::new(config),
             target: Target { pid: process.pid().0, command, exit_status: None },
