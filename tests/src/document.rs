@@ -261,6 +261,18 @@ impl<'a> Stack<'a> {
             .collect()
     }
 
+    /// File, line and name of its frames of Python's, innermost first; line 0 where it is not known.
+    pub fn python_frames(&self) -> Vec<(String, i64, String)> {
+        let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
+        let frames = list(&self.0["frames"]).iter().filter(|frame| frame["language"] == "python");
+        frames
+            .map(|frame| {
+                let line = frame["line"].as_i64().unwrap_or(0);
+                (text(&frame["file"]), line, text(&frame["function"]))
+            })
+            .collect()
+    }
+
     /// Net (bytes, blocks) of each iteration.
     #[track_caller]
     pub fn net(&self) -> Vec<(i64, i64)> {

@@ -1,0 +1,103 @@
+//! Frames of Python's: the same as Python's own account of each place, in every interpreter that is installed.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use anyhow::{Context as _, Result};
+use memtrace_tests::{Document, Memtrace, Program, Python, cannot_trace};
+use serde_json::Value;
+
+/// What `stacks.py` allocates at its places has at least so many bytes, and nothing else does.
+const SMALLEST: i64 = 1_000_000;
+
+/// Frames of Python's that are kept of a stack (`MAX_PYTHON_FRAMES`).
+const MOST_FRAMES: usize = 256;
+
+/// File, line, name.
+type Frames = Vec<(String, i64, String)>;
+
+/// At each kind of place that a program in Python can allocate at.
+#[test]
+fn every_kind_of_place() -> Result<()> {
+    if cannot_trace(&["cc"]) {
+        return Ok(());
+    }
+    for python in Python::all()? {
+        let expected = compare(&python, &[])?;
+        println!(
+            "{:?} {}: {expected} places, 0 differences",
+            python.version,
+            python.path.display()
+        );
+    }
+    Ok(())
+}
+
+fn compare(python: &Python, more: &[&str]) -> Result<usize> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/stacks.py");
+    let library = Program::compile(
+        "python_native.c",
+        &["-O2", "-shared", "-fPIC", "-Wl,--unresolved-symbols=ignore-all"],
+    )?;
+    let folder = tempfile::tempdir()?;
+    let (places, report) = (folder.path().join("places"), folder.path().join("report"));
+    let finished = Memtrace::new(["exec", "--format", "json", "--min-size", "1000000", "-o"])
+        .arg(&report)
+        .args("--")
+        .arg(&python.path)
+        .words(["-I", "-X", "utf8"])
+        .arg(&script)
+        .arg(&places)
+        .arg(library.path())
+        .words(more)
+        .run()?;
+    finished.expect_code(0);
+    let expected = expected(&fs::read_to_string(&places)?)?;
+    let found = found(&Document::read(&report)?);
+    assert!(expected.len() > 50, "{} places", expected.len());
+    for (frames, (cases, bytes)) in &expected {
+        let got = found.get(frames).copied().unwrap_or(0);
+        assert_eq!(
+            got, *bytes,
+            "{python:?}: {cases:?}: {frames:#?}\nbut these were found:\n{found:#?}"
+        );
+    }
+    for (frames, bytes) in &found {
+        assert!(expected.contains_key(frames), "{python:?}: {bytes} bytes at {frames:#?}");
+    }
+    Ok(expected.len())
+}
+
+/// What Python says: for each stack its cases, and how many bytes were allocated there.
+fn expected(text: &str) -> Result<BTreeMap<Frames, (Vec<String>, i64)>> {
+    let mut all = BTreeMap::<Frames, (Vec<String>, i64)>::new();
+    for line in text.lines() {
+        let place: Value = serde_json::from_str(line)?;
+        let frames = place["frames"].as_array().context("no frames")?;
+        let frames: Frames = frames
+            .iter()
+            .take(MOST_FRAMES)
+            .map(|frame| (text_of(&frame[0]), frame[1].as_i64().unwrap_or(0), text_of(&frame[2])))
+            .collect();
+        let entry = all.entry(frames).or_default();
+        entry.0.push(text_of(&place["case"]));
+        entry.1 += place["size"].as_i64().context("no size")?;
+    }
+    Ok(all)
+}
+
+/// What memtrace says of the same.
+fn found(report: &Document) -> BTreeMap<Frames, i64> {
+    let mut all = BTreeMap::new();
+    for stack in report.stacks() {
+        let bytes = stack.number("alloc_bytes");
+        let frames = stack.python_frames();
+        if bytes >= SMALLEST {
+            *all.entry(frames).or_default() += bytes;
+        }
+    }
+    all
+}
+
+fn text_of(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
