@@ -26,5 +26,7 @@ mod tests;
 pub use frame::{Frame, Language};
 pub(crate) use guard::quietly;
 pub use root::{SourceRoot, SourceRootError};
+pub(crate) use source_lines::SourceLines;
 pub use survey::{DebugInfo, debug_info};
 pub use symbolizer::Symbolizer;
+pub(crate) use text::{MAX_NAME, clean};

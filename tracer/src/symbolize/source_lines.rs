@@ -21,7 +21,7 @@ const MAX_KEPT: usize = 64 << 20;
 const MAX_FILES: usize = 4096;
 
 /// Reads source files under the target's root, and keeps them.
-pub(super) struct SourceLines {
+pub(crate) struct SourceLines {
     root: Option<SourceRoot>,
     files: HashMap<PathBuf, Option<Source>>,
     kept: usize,
@@ -35,13 +35,13 @@ struct Source {
 }
 
 impl SourceLines {
-    pub(super) fn new(root: Option<SourceRoot>) -> Self {
+    pub(crate) fn new(root: Option<SourceRoot>) -> Self {
         Self { root, files: HashMap::new(), kept: 0 }
     }
 
     /// The text of a line (from 1), trimmed and safe to print. `None` unless the file can be read and was
     /// not changed after `built`, when the object was.
-    pub(super) fn get(&mut self, path: &Path, line: u32, built: SystemTime) -> Option<String> {
+    pub(crate) fn get(&mut self, path: &Path, line: u32, built: SystemTime) -> Option<String> {
         // `/rustc/<hash>/…` is where the standard library was built, on nobody's machine.
         if !path.is_absolute() || path.starts_with("/rustc") {
             return None;

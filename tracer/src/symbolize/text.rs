@@ -4,11 +4,11 @@
 pub(super) const MAX_LINE: usize = 200;
 
 /// Longest function or file name that is shown, in characters. Template instances do reach thousands.
-pub(super) const MAX_NAME: usize = 4096;
+pub(crate) const MAX_NAME: usize = 4096;
 
 /// Replaces whatever could move a terminal's cursor, colour it or reorder what is read, and cuts the rest
 /// off at `max` characters.
-pub(super) fn clean(text: &str, max: usize) -> String {
+pub(crate) fn clean(text: &str, max: usize) -> String {
     let mut chars = text.chars().map(|c| match c {
         '\t' => ' ',
         c if c.is_control() || reorders(c) => char::REPLACEMENT_CHARACTER,

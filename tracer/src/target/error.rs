@@ -107,7 +107,7 @@ pub enum TargetError {
 
 impl TargetError {
     /// Wraps what `/proc` or a system call answered about `pid`.
-    pub(super) fn io(pid: Pid, action: &'static str) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(pid: Pid, action: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| match source.kind() {
             io::ErrorKind::NotFound => Self::Gone { pid },
             _ if source.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => {

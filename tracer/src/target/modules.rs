@@ -167,6 +167,12 @@ impl Modules {
         objects.chain(anonymous)
     }
 
+    /// The modules that have code mapped now, by id.
+    pub(crate) fn mapped(&self) -> Vec<ModuleId> {
+        let ids: BTreeSet<_> = self.ranges.iter().map(|range| range.module).collect();
+        ids.into_iter().collect()
+    }
+
     /// The vDSO, an object without a file.
     pub fn vdso(&self) -> Option<(ModuleId, Arc<[u8]>)> {
         self.vdso.clone()
@@ -201,7 +207,8 @@ impl Modules {
         staying
     }
 
-    fn executable(&self, pid: Pid) -> Option<ModuleId> {
+    /// The process's executable, if it is one of them.
+    pub(crate) fn executable(&self, pid: Pid) -> Option<ModuleId> {
         let metadata = std::fs::metadata(format!("/proc/{pid}/exe")).ok()?;
         self.by_inode.get(&Inode::File(Version::of(&metadata))).copied()
     }

@@ -1,0 +1,158 @@
+//! An interpreter's object, as far as its file tells.
+
+use std::{collections::HashMap, path::Path, sync::Arc};
+
+use super::{Unfit, Version, unfit::Build, version_text};
+use crate::{
+    sites::{elf::Elf, symbols},
+    target::{Module, ModuleId, read_object},
+    units::ElfAddr,
+};
+
+/// Functions whose code tells where a variable is.
+pub(super) mod function {
+    pub(in super::super) const INITIALIZED: &str = "Py_IsInitialized";
+    pub(in super::super) const HEAD: &str = "PyInterpreterState_Head";
+    pub(in super::super) const THREAD: &str = "PyGILState_GetThisThreadState";
+    pub(super) const VERSION: &str = "Py_GetVersion";
+}
+
+/// Variables.
+pub(super) mod variable {
+    pub(in super::super) const RUNTIME: &str = "_PyRuntime";
+    pub(in super::super) const CODE: &str = "PyCode_Type";
+    pub(in super::super) const TEXT: &str = "PyUnicode_Type";
+    pub(in super::super) const NONE: &str = "_Py_NoneStruct";
+    pub(super) const VERSION: &str = "Py_Version";
+}
+
+const FUNCTIONS: [&str; 3] = [function::INITIALIZED, function::HEAD, function::THREAD];
+const VARIABLES: [&str; 4] = [variable::RUNTIME, variable::CODE, variable::TEXT, variable::NONE];
+
+/// What only such builds export. A name that begins with one of these will do.
+const TELL_TALES: [(&str, Build); 7] = [
+    ("_Py_RefTotal", Build::Debug),
+    ("_Py_GetRefTotal", Build::Debug),
+    ("_Py_GetGlobalRefTotal", Build::Debug),
+    ("_Py_NegativeRefcount", Build::Debug),
+    ("_Py_PrintReference", Build::TraceRefs),
+    ("_Py_MergeZeroLocalRefcount", Build::FreeThreaded),
+    ("_Py_DecRefShared", Build::FreeThreaded),
+];
+
+/// An object that exports CPython, of a build that is known.
+#[derive(Clone, Debug)]
+pub(super) struct Image {
+    pub(super) id: ModuleId,
+    pub(super) path: Arc<str>,
+    pub(super) version: Version,
+    functions: HashMap<&'static str, (ElfAddr, Vec<u8>)>,
+    variables: HashMap<&'static str, ElfAddr>,
+}
+
+impl Image {
+    /// What an object is: no interpreter (`None`), one whose frames are not known, or this.
+    pub(super) fn of(module: &Module) -> Option<Result<Self, Unfit>> {
+        let bytes = read_object(module.file.as_ref()?).ok()?;
+        let elf = Elf::parse(&bytes).ok()?;
+        let exported: HashMap<&str, _> =
+            symbols::exported(&elf).into_iter().map(|symbol| (symbol.name, symbol)).collect();
+        let says_version = exported.get(function::VERSION)?;
+        let object = module.path.display().to_string();
+        let version = match symbols::variable(&elf, variable::VERSION) {
+            Some(address) => elf
+                .bytes_from(address)
+                .and_then(|bytes| bytes.first_chunk())
+                .map(|bytes| Version::from_hex(u32::from_le_bytes(*bytes))),
+            None => version_text::find(&elf, says_version),
+        };
+        let Some(version) = version else { return Some(Err(Unfit::NoVersion { object })) };
+        if !version.is_supported() {
+            return Some(Err(Unfit::Version { version }));
+        }
+        if let Some(build) = build(exported.keys().copied(), &elf, &module.path) {
+            return Some(Err(Unfit::Build { build }));
+        }
+        let missing = |symbol| Unfit::Symbol { object: object.clone(), symbol };
+        let functions = FUNCTIONS.map(|name| {
+            let symbol = exported.get(name).ok_or_else(|| missing(name))?;
+            let code = elf.code(symbol.address, symbol.size).ok_or_else(|| missing(name))?;
+            Ok((name, (symbol.address, code.to_vec())))
+        });
+        let variables = VARIABLES
+            .map(|name| Ok((name, symbols::variable(&elf, name).ok_or_else(|| missing(name))?)));
+        let read = || {
+            Ok(Self {
+                id: module.id,
+                path: object.as_str().into(),
+                version,
+                functions: functions.into_iter().collect::<Result<_, _>>()?,
+                variables: variables.into_iter().collect::<Result<_, _>>()?,
+            })
+        };
+        Some(read())
+    }
+
+    /// A function's address by the object's own headers, and its code.
+    pub(super) fn function(&self, name: &'static str) -> (ElfAddr, &[u8]) {
+        let (address, code) = &self.functions[name];
+        (*address, code)
+    }
+
+    /// A variable's address by the object's own headers.
+    pub(super) fn variable(&self, name: &'static str) -> ElfAddr {
+        self.variables[name]
+    }
+}
+
+/// Whether an object may be an interpreter: only these are read. The executable always may.
+pub(super) fn may_be_python(module: &Module) -> bool {
+    let name = module.path.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with("libpython")
+}
+
+/// The build, where it is none that is known: by what it exports, or by its name's suffix (`python3.13t`).
+fn build<'a>(
+    functions: impl Iterator<Item = &'a str>,
+    elf: &Elf<'_>,
+    path: &Path,
+) -> Option<Build> {
+    let mut found: Vec<Build> = functions
+        .flat_map(|name| TELL_TALES.iter().filter(move |(tale, _)| name.starts_with(tale)))
+        .map(|(_, build)| *build)
+        .collect();
+    let variables = TELL_TALES.iter().filter(|(name, _)| symbols::variable(elf, name).is_some());
+    found.extend(variables.map(|(_, build)| *build));
+    found.sort_by_key(|build| *build as u8);
+    found.first().copied().or_else(|| build_by_name(path))
+}
+
+/// By the letters that follow the version in `libpython3.13t.so.1.0` or `python3.11d`.
+fn build_by_name(path: &Path) -> Option<Build> {
+    let name = path.file_name()?.to_str()?;
+    let (_, rest) = name.split_once("python3.")?;
+    let flags = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+    let flags = &flags[..flags.find(|c: char| !c.is_ascii_lowercase()).unwrap_or(flags.len())];
+    match flags {
+        flags if flags.contains('d') => Some(Build::Debug),
+        flags if flags.contains('t') => Some(Build::FreeThreaded),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Build, build_by_name};
+    use std::path::Path;
+
+    #[test]
+    fn a_name_tells_the_build() {
+        let build = |name: &str| build_by_name(Path::new(name));
+        assert_eq!(build("/usr/lib/libpython3.13t.so.1.0"), Some(Build::FreeThreaded));
+        assert_eq!(build("/usr/bin/python3.11d"), Some(Build::Debug));
+        assert_eq!(build("/opt/libpython3.13td.so.1.0"), Some(Build::Debug));
+        assert_eq!(build("/usr/bin/python3.11"), None);
+        assert_eq!(build("/usr/lib/x86_64-linux-gnu/libpython3.12.so.1.0"), None);
+        assert_eq!(build("/usr/bin/uwsgi"), None);
+    }
+}

@@ -1,0 +1,193 @@
+//! Finding the interpreter in a process.
+
+use std::{collections::HashMap, sync::Arc};
+
+use tracer_common::{PythonConfig, Space};
+
+use super::{
+    Memory, Unfit, Version, check, debug_offsets,
+    image::{Image, may_be_python},
+    layout::Layout,
+    places::{self, Places},
+    thread_data::{ThreadData, is_c_library},
+    unfit::Build,
+};
+use crate::{
+    target::{ModuleId, Modules, TargetError},
+    units::Pid,
+};
+
+/// What a process has of Python.
+#[derive(Debug)]
+pub enum Found {
+    /// Nothing. Ask again when it has loaded another object.
+    None,
+    /// An interpreter that is not at work yet, or not any more: no thread of Python's has been set up. Asking again takes a
+    /// few reads of the target's memory (tens of microseconds), as long as the process has the same objects. Nothing of Python's
+    /// can run before it is ready; for that there is nothing to wait for but time, so ask again every few milliseconds
+    /// after a start, and at each look at the mappings.
+    NotYet,
+    /// One whose frames can be walked. Holds until the process replaces its image.
+    Ready(Interpreter),
+    /// One whose frames can't.
+    Unfit(Unfit),
+}
+
+/// An interpreter that was seen to be as it is expected to.
+#[derive(Clone, Debug)]
+pub struct Interpreter {
+    pub(super) memory: Arc<Memory>,
+    pub(super) layout: Layout,
+    pub(super) places: Places,
+    path: Arc<str>,
+    version: Version,
+    config: PythonConfig,
+}
+
+impl Interpreter {
+    /// The version.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Path of the object that it is in, as the target sees it.
+    pub fn object(&self) -> &str {
+        &self.path
+    }
+
+    /// What the kernel side needs to know of it, in an address space.
+    pub fn config(&self, space: Space) -> PythonConfig {
+        PythonConfig { space: space.0, ..self.config }
+    }
+
+    /// The memory of its process.
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+
+    /// The addresses of its threads' `PyThreadState`s, each with the thread's id in its innermost pid namespace, or 0 where
+    /// none is kept (3.10).
+    pub fn threads(&self) -> Vec<(u64, u64)> {
+        let all = super::threads::all(&self.memory, &self.layout, self.places.head);
+        all.unwrap_or_default().iter().map(|state| (state.address, state.id)).collect()
+    }
+}
+
+/// Finds interpreters, and keeps what it has learned of objects.
+#[derive(Debug, Default)]
+pub struct Finder {
+    images: HashMap<ModuleId, Option<Result<Image, Unfit>>>,
+    c_libraries: HashMap<ModuleId, Option<Result<ThreadData, Unfit>>>,
+}
+
+impl Finder {
+    /// What the process has of Python now. `modules` are its objects as they were at the last refresh. An interpreter is
+    /// looked for in the executable and in what is called `libpython…`; the first look at such an object reads its file.
+    ///
+    /// The process is not stopped. Blocks for some milliseconds at most after the first time.
+    ///
+    /// # Errors
+    ///
+    /// Where the process has ended, or may not be read.
+    pub fn find(&mut self, pid: Pid, modules: &Modules) -> Result<Found, TargetError> {
+        let images = self.images(pid, modules);
+        if images.is_empty() {
+            return Ok(Found::None);
+        }
+        let memory = Arc::new(Memory::of_process(pid)?);
+        let mut best = Found::NotYet;
+        for image in images {
+            let found = image
+                .and_then(|image| self.try_one(pid, modules, &memory, &image))
+                .map_or_else(Found::Unfit, |it| it.map_or(Found::NotYet, Found::Ready));
+            match found {
+                Found::Ready(_) => return Ok(found),
+                Found::Unfit(_) if !matches!(best, Found::Unfit(_)) => best = found,
+                _ => {}
+            }
+        }
+        Ok(best)
+    }
+
+    /// The mapped objects that are interpreters, the executable first.
+    fn images(&mut self, pid: Pid, modules: &Modules) -> Vec<Result<Image, Unfit>> {
+        let executable = modules.executable(pid);
+        let mut ids: Vec<_> = modules.mapped();
+        ids.sort_by_key(|id| (Some(*id) != executable, *id));
+        let all = modules.all();
+        ids.into_iter()
+            .filter(|id| Some(*id) == executable || may_be_python(&all[id.0 as usize]))
+            .filter_map(|id| {
+                self.images.entry(id).or_insert_with(|| Image::of(&all[id.0 as usize])).clone()
+            })
+            .collect()
+    }
+
+    /// `Ok(None)` where it is too early.
+    fn try_one(
+        &mut self,
+        pid: Pid,
+        modules: &Modules,
+        memory: &Arc<Memory>,
+        image: &Image,
+    ) -> Result<Option<Interpreter>, Unfit> {
+        let Some(places) = places::find(image, modules, memory)? else { return Ok(None) };
+        let version = image.version;
+        let wrong = |what| Unfit::Layout { version, what };
+        let layout = layout(memory, &places, version)?;
+        let initialized = memory.u32(places.initialized).is_some_and(|it| it != 0);
+        // Before it says that it is initialized, anything may still be missing.
+        let is_early = |unfit: Unfit| if initialized { Err(unfit) } else { Ok(None) };
+        if let Err(what) = check::types(memory, &places, &layout) {
+            return is_early(wrong(what));
+        }
+        let created = memory.u32(places.key);
+        let Some(key) = memory.u32(places.key + 4).filter(|_| created == Some(1)) else {
+            return is_early(wrong("thread key"));
+        };
+        let thread_state = match self.thread_data(modules) {
+            Ok(data) => data.of_key(key)?,
+            Err(unfit) => return is_early(unfit),
+        };
+        let config = layout.config(thread_state, places.none);
+        if let Err(what) = check::threads(pid, memory, &places, &layout, &config) {
+            return is_early(wrong(what));
+        }
+        let memory = Arc::clone(memory);
+        let path = Arc::clone(&image.path);
+        Ok(Some(Interpreter { memory, layout, places, path, version, config }))
+    }
+
+    fn thread_data(&mut self, modules: &Modules) -> Result<ThreadData, Unfit> {
+        let mut found = Err(Unfit::NoGlibc);
+        for id in modules.mapped() {
+            let module = &modules.all()[id.0 as usize];
+            if !is_c_library(module) {
+                continue;
+            }
+            let data = self.c_libraries.entry(id).or_insert_with(|| ThreadData::of(module));
+            match data {
+                Some(Ok(data)) => return Ok(*data),
+                Some(Err(unfit)) => found = Err(unfit.clone()),
+                None => {}
+            }
+        }
+        found
+    }
+}
+
+/// By what the interpreter tells of itself, or by its version.
+fn layout(memory: &Memory, places: &Places, version: Version) -> Result<Layout, Unfit> {
+    let wrong = |what| Unfit::Layout { version, what };
+    if let Some(layout) = Layout::of(version) {
+        return Ok(layout);
+    }
+    let told = memory.array(places.runtime).and_then(|bytes| debug_offsets::parse(&bytes));
+    let told = told.ok_or(wrong("description of itself"))?;
+    if told.free_threaded {
+        return Err(Unfit::Build { build: Build::FreeThreaded });
+    }
+    let is_same = Version::from_hex(told.version) == version
+        && places.runtime + u64::from(told.head) == places.head;
+    if is_same { Ok(told.layout) } else { Err(wrong("description of itself")) }
+}

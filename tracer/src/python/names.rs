@@ -1,0 +1,143 @@
+//! Frames of Python's become frames of a report.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use tracer_common::PythonFrame;
+
+use super::{
+    Interpreter,
+    code::{self, PythonCode, Unread},
+};
+use crate::{
+    symbolize::{Frame, Language, MAX_NAME, SourceLines, SourceRoot, clean},
+    units::Pid,
+};
+
+/// Code objects that are kept, at most; beyond it they are read anew.
+const MAX_CODES: usize = 1 << 16;
+
+/// Which code object: where it is, and its checksum.
+type Identity = (u64, u32);
+
+/// What was found, and when.
+struct Known {
+    code: Result<PythonCode, Unread>,
+    seen: SystemTime,
+}
+
+/// Reads code objects out of the target, and keeps what they are called: they may be freed at any time, so the sooner a frame is
+/// looked at after it came in, the better. Each is read once. Belongs to one image of the process.
+pub struct Names {
+    codes: HashMap<Identity, Known>,
+    source: SourceLines,
+    /// Where the target's relative names start.
+    directory: Option<PathBuf>,
+    stale: u64,
+    unreadable: u64,
+}
+
+impl Names {
+    /// Reads source lines below `root`; without it no source text is given. Relative file names are taken from the directory
+    /// that the process works in now.
+    pub fn new(pid: Pid, root: Option<SourceRoot>) -> Self {
+        Self {
+            codes: HashMap::new(),
+            source: SourceLines::new(root),
+            directory: std::fs::read_link(format!("/proc/{pid}/cwd")).ok(),
+            stale: 0,
+            unreadable: 0,
+        }
+    }
+
+    /// Reads the code objects of these frames that are not known yet. To be called with each stack as it comes in.
+    pub fn learn(&mut self, interpreter: &Interpreter, frames: &[PythonFrame]) {
+        for frame in frames {
+            self.known(interpreter, frame);
+        }
+    }
+
+    /// The code object of a frame. Read when it is not known yet, which fails where it was freed since.
+    ///
+    /// # Errors
+    ///
+    /// Where it could not be read at the first time it was asked for.
+    pub fn code(
+        &mut self,
+        interpreter: &Interpreter,
+        frame: &PythonFrame,
+    ) -> &Result<PythonCode, Unread> {
+        &self.known(interpreter, frame).code
+    }
+
+    fn known(&mut self, interpreter: &Interpreter, frame: &PythonFrame) -> &Known {
+        if self.codes.len() >= MAX_CODES {
+            self.codes.clear();
+        }
+        let (stale, unreadable) = (&mut self.stale, &mut self.unreadable);
+        self.codes.entry((frame.code, frame.checksum)).or_insert_with(|| {
+            let code = code::read(interpreter, frame);
+            match code {
+                Err(Unread::Stale { .. }) => *stale += 1,
+                Err(Unread::Unreadable { .. }) => *unreadable += 1,
+                Ok(_) => {}
+            }
+            Known { code, seen: SystemTime::now() }
+        })
+    }
+
+    /// How many code objects were gone, or another's, when they were to be read.
+    pub fn stale(&self) -> u64 {
+        self.stale
+    }
+
+    /// How many code objects could not be read.
+    pub fn unreadable(&self) -> u64 {
+        self.unreadable
+    }
+
+    /// The line of a frame, from 1.
+    pub fn line_of(&mut self, interpreter: &Interpreter, frame: &PythonFrame) -> Option<u32> {
+        self.code(interpreter, frame).as_ref().ok()?.lines.line_of(frame.instruction)
+    }
+
+    /// The frame as reports show it: the module is the interpreter's object, the address that of the code object. Without a name
+    /// where the code object was gone, and with its first line where the instruction has none.
+    pub fn frame(&mut self, interpreter: &Interpreter, frame: &PythonFrame) -> Frame {
+        let mut named = Frame {
+            function: None,
+            module: clean(interpreter.object(), MAX_NAME),
+            address: frame.code,
+            offset: 0,
+            file: None,
+            line: None,
+            source: None,
+            inlined: false,
+            language: Language::Python,
+        };
+        let Known { code: Ok(code), seen } = self.known(interpreter, frame) else { return named };
+        let line = code.lines.line_of(frame.instruction).unwrap_or(code.first_line);
+        named.line = (line > 0).then_some(line);
+        named.function = Some(clean(&code.name, MAX_NAME));
+        named.file = Some(clean(&code.file, MAX_NAME));
+        let (file, seen) = (code.file.clone(), *seen);
+        named.source = named.line.and_then(|line| self.source_line(&file, line, seen));
+        named
+    }
+
+    /// The text of a line, if its file was not changed after its code was `seen`. What is in angle brackets is no file
+    /// (`<string>`, `<frozen importlib._bootstrap>`).
+    fn source_line(&mut self, file: &str, line: u32, seen: SystemTime) -> Option<String> {
+        if file.starts_with('<') {
+            return None;
+        }
+        let path = match &self.directory {
+            Some(directory) => directory.join(file),
+            None => Path::new(file).to_owned(),
+        };
+        self.source.get(&path, line, seen)
+    }
+}
