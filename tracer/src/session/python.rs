@@ -1,14 +1,143 @@
 //! Python in the target: finding its interpreter, and reading what its frames are called while they live.
 
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::{Duration, Instant},
+};
+
+use tracer_common::{PythonFrame, Space};
+
 use super::{SessionError, recorder::Recorder};
+use crate::{
+    bpf::Kernel,
+    python::{Finder, Found, Interpreter, Names},
+    symbolize::{Frame, SourceRoot},
+    target::Modules,
+    units::Pid,
+};
 
 /// Entered once in the life of `python`, when its interpreter is ready and nothing of the program has run.
 pub(super) const START: &str = "Py_RunMain";
 
+/// Between two looks at an interpreter that is not ready. A look takes some tens of microseconds.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// What is known of the interpreters of all images.
+pub(super) struct Python {
+    finder: Finder,
+    images: BTreeMap<u32, Image>,
+    /// Frames as reports show them. They are made as soon as they are heard of, while their code objects are there.
+    frames: HashMap<(Space, PythonFrame), Frame>,
+    /// When to look again for one that is not ready.
+    due: Option<Instant>,
+}
+
+/// What an image of the target has of Python.
+enum Image {
+    Ready {
+        interpreter: Interpreter,
+        names: Names,
+    },
+    /// It has been said.
+    Unfit,
+}
+
+impl std::fmt::Debug for Python {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Python").field("frames", &self.frames.len()).finish_non_exhaustive()
+    }
+}
+
+impl Python {
+    pub(super) fn new() -> Self {
+        Self {
+            finder: Finder::default(),
+            images: BTreeMap::new(),
+            frames: HashMap::new(),
+            due: None,
+        }
+    }
+
+    /// Whether it is time to look for an interpreter that was not ready.
+    pub(super) fn is_due(&self) -> bool {
+        self.due.is_some_and(|due| Instant::now() >= due)
+    }
+
+    /// Looks for an interpreter, unless the image's is known, and tells the kernel side. A target that has ended has none.
+    ///
+    /// # Errors
+    ///
+    /// Where the kernel side can't be told.
+    pub(super) fn look(
+        &mut self,
+        pid: Pid,
+        modules: &Modules,
+        kernel: &mut Kernel,
+    ) -> Result<(), SessionError> {
+        let space = kernel.state()?.space;
+        self.due = None;
+        if self.images.contains_key(&space) {
+            return Ok(());
+        }
+        let Ok(found) = self.finder.find(pid, modules) else { return Ok(()) };
+        let image = match found {
+            Found::None => return Ok(()),
+            Found::NotYet => {
+                self.due = Some(Instant::now() + PAUSE);
+                return Ok(());
+            }
+            Found::Ready(interpreter) => {
+                if kernel.state()?.space != space {
+                    return Ok(()); // what we read may be of the image before
+                }
+                tracing::info!(
+                    "Python {} in {}: stacks have its frames",
+                    interpreter.version(),
+                    interpreter.object()
+                );
+                kernel.set_python(&interpreter.config(Space(space)))?;
+                let root = SourceRoot::of_process(pid).ok();
+                Image::Ready { interpreter, names: Names::new(pid, root) }
+            }
+            Found::Unfit(unfit) => {
+                tracing::warn!("{unfit}");
+                Image::Unfit
+            }
+        };
+        self.images.insert(space, image);
+        Ok(())
+    }
+
+    /// Reads what these frames are called, where that is not known. To be called as soon as they are heard of.
+    pub(super) fn learn(&mut self, space: Space, frames: &[PythonFrame]) {
+        let Some(Image::Ready { interpreter, names }) = self.images.get_mut(&space.0) else {
+            return;
+        };
+        for &frame in frames {
+            let named = || names.frame(interpreter, &frame);
+            self.frames.entry((space, frame)).or_insert_with(named);
+        }
+    }
+
+    /// A frame as reports show it; `None` for one that was never heard of.
+    pub(super) fn frame(&self, space: Space, frame: PythonFrame) -> Option<&Frame> {
+        self.frames.get(&(space, frame))
+    }
+
+    /// Code objects that were gone before they could be read, or could not be.
+    pub(super) fn unnamed(&self) -> u64 {
+        let of_image = |image: &Image| match image {
+            Image::Ready { names, .. } => names.stale() + names.unreadable(),
+            Image::Unfit => 0,
+        };
+        self.images.values().map(of_image).sum()
+    }
+}
+
 impl Recorder {
     /// An interpreter is ready. Under `exec` the target stands still.
     pub(super) fn python_starts(&mut self) -> Result<(), SessionError> {
-        let looked = self.refresh();
-        if self.holds_images { self.go_on(looked) } else { looked }
+        let refreshed = self.refresh();
+        if self.holds.at_images { self.go_on(refreshed) } else { refreshed }
     }
 }

@@ -11,8 +11,8 @@ use tracer_common::{Epoch, MapEvent, Space, Trigger, UnwindStatus};
 
 use super::{
     SessionError, deferred::DeferredStacks, epoch_index::EpochIndex, goal::Goal, holds::Holds,
-    memory::MemoryReader, pace::Pace, prober::Prober, repeated::Repeated, stacks::KnownStack,
-    unwinding::Unwinding,
+    memory::MemoryReader, pace::Pace, prober::Prober, python::Python, repeated::Repeated,
+    stacks::KnownStack, unwinding::Unwinding,
 };
 use crate::{
     bpf::{Event, FinishedEpoch, Kernel, NewStack, UserMark},
@@ -60,6 +60,8 @@ pub(super) struct Recorder {
     pub(super) pace: Pace,
     /// Stacks that ended in code of no known mapping, since the mappings were read.
     pub(super) unplaced: Vec<StackKey>,
+    /// Python's side of it all.
+    pub(super) python: Python,
     /// When the target stands still.
     pub(super) holds: Holds,
     /// Whether stacks come from `bpf_get_stack`, as bare addresses.
@@ -99,6 +101,8 @@ impl Recorder {
             memory_at_start: memory.first.filter(|_| is_only && config.warmup == 0),
         });
         let pending = Pending { start_ns: now_ns(), ..Pending::default() };
+        let mut python = Python::new();
+        python.look(prober.pid(), &modules, &mut kernel)?;
         kernel.start()?;
         unwinding.target_runs();
         let holds = Holds::of(config);
@@ -110,6 +114,7 @@ impl Recorder {
         }
         Ok(Self {
             holds,
+            python,
             repeated: Repeated::new(config.runs > 1),
             kernel_stacks: config.bench == Some(BenchMode::KernelStacks),
             kernel,
@@ -148,6 +153,9 @@ impl Recorder {
             self.modules.trampoline().is_none() && self.pace.since_last() >= TRAMPOLINE_PAUSE;
         if no_trampoline || self.pace.is_due() {
             self.refresh()?;
+        }
+        if self.python.is_due() {
+            self.python.look(self.prober.pid(), &self.modules, &mut self.kernel)?;
         }
         self.unwinding.take_finished(&mut self.kernel)?;
         if !self.unwinding.is_pending() {

@@ -72,7 +72,10 @@ impl Recorder {
         } else {
             self.unplaced.clear(); // other code may be there now
         }
-        match refreshed.map(drop) {
+        // A target that ended is no longer of interest to it.
+        let Self { kernel, modules, prober, python, .. } = self;
+        let looked = python.look(prober.pid(), modules, kernel);
+        match refreshed.map(drop).and(looked) {
             // It ended, and what it had mapped is as we saw it last.
             Err(SessionError::Target(_)) => Ok(()),
             // One object that comes late must not cost the report of all others.
