@@ -27,6 +27,8 @@ pub enum EventKind {
     ThreadExec = 7,
     /// A stack that the kernel side could not unwind, as raw memory; a [`RawStackEvent`].
     RawStack = 8,
+    /// The frames of Python's of a stack; a [`crate::PythonEvent`], cut after its last frame. The [`StackEvent`] follows.
+    PythonStack = 9,
 }
 
 impl EventKind {
@@ -41,6 +43,7 @@ impl EventKind {
             6 => Self::MainExit,
             7 => Self::ThreadExec,
             8 => Self::RawStack,
+            9 => Self::PythonStack,
             _ => return None,
         })
     }

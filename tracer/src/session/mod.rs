@@ -25,6 +25,7 @@ mod recorder;
 mod repeated;
 mod retired;
 mod sink;
+mod splice;
 mod stacks;
 mod steps;
 mod unwinding;

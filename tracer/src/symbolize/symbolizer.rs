@@ -21,6 +21,9 @@ use crate::target::{Location, Module, ModuleId};
 /// What stands for the module of an address that no mapping holds.
 const UNKNOWN: &str = "[unknown]";
 
+/// What stands for the module of a Python frame.
+const PYTHON: &str = "[python]";
+
 /// Most addresses whose frames are kept from call to call.
 const MAX_KNOWN: usize = 1 << 18;
 
@@ -83,6 +86,10 @@ impl Symbolizer {
                 Location::Unmapped(address) => {
                     self.known.insert(*location, [bare(UNKNOWN, *address)].into());
                 }
+                Location::Python(frame) => {
+                    let frame = Frame { language: Language::Python, ..bare(PYTHON, frame.code) };
+                    self.known.insert(*location, [frame].into());
+                }
             }
         }
         for (id, locations) in wanted {
@@ -123,6 +130,7 @@ fn address(location: Location) -> u64 {
     match location {
         Location::InModule(_, address) | Location::Interrupted(_, address) => address.0,
         Location::Unmapped(address) => address,
+        Location::Python(frame) => frame.code,
     }
 }
 
