@@ -27,6 +27,8 @@ pub enum EventKind {
     ThreadExec = 7,
     /// A stack that the kernel side could not unwind, as raw memory; a [`RawStackEvent`].
     RawStack = 8,
+    /// The frames of Python's of a stack; a [`crate::PythonEvent`], cut after its last frame. The [`StackEvent`] follows.
+    PythonStack = 9,
     /// An interpreter of Python's is ready, and about to run the program; a bare [`EventHeader`].
     PythonStart = 10,
 }
@@ -43,6 +45,7 @@ impl EventKind {
             6 => Self::MainExit,
             7 => Self::ThreadExec,
             8 => Self::RawStack,
+            9 => Self::PythonStack,
             10 => Self::PythonStart,
             _ => return None,
         })

@@ -6,12 +6,13 @@ use crate::{Space, StackId};
 ///
 /// | bits | meaning |
 /// |---|---|
-/// | 60–63 | kind: 1 code of an object, 4 a bare address |
+/// | 60–63 | kind: 1 code of an object, 4 a bare address, 5 no frame: a run of Python's frames belongs here |
 /// | 59 | exact: the instruction itself, not a return address: a signal came in there |
 /// | 58 | guessed: found by a frame pointer, where no call frame information is |
 /// | 44–57 | code of an object: its number in this run |
 /// | 0–43 | code of an object: the address by its own headers |
 /// | 0–57 | a bare address: the address in the target |
+/// | 0–57 | a run: its number in the [`crate::PythonEvent`] of the same stack |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(transparent)]
 pub struct FrameWord(pub u64);
@@ -43,6 +44,12 @@ impl FrameWord {
         Self((KIND_BARE << KIND_SHIFT) | flags | (address & BARE_MASK))
     }
 
+    /// After the frame of Python's evaluation function: which run of Python's frames it works on.
+    #[inline(always)]
+    pub const fn python_run(number: u32) -> Self {
+        Self((KIND_PYTHON_RUN << KIND_SHIFT) | number as u64)
+    }
+
     /// What the word says; `None` for a kind that does not exist.
     pub const fn decode(self) -> Option<FrameAt> {
         match self.0 >> KIND_SHIFT {
@@ -51,6 +58,7 @@ impl FrameWord {
                 address: self.0 & (Self::ADDRESS_END - 1),
             }),
             KIND_BARE => Some(FrameAt::Bare { address: self.0 & BARE_MASK }),
+            KIND_PYTHON_RUN => Some(FrameAt::PythonRun { number: self.0 as u32 }),
             _ => None,
         }
     }
@@ -69,6 +77,7 @@ impl FrameWord {
 const KIND_SHIFT: u32 = 60;
 const KIND_CODE: u64 = 1;
 const KIND_BARE: u64 = 4;
+const KIND_PYTHON_RUN: u64 = 5;
 const MODULE_SHIFT: u32 = 44;
 const BARE_MASK: u64 = (1 << 58) - 1;
 
@@ -86,6 +95,11 @@ pub enum FrameAt {
     Bare {
         /// The address in the target.
         address: u64,
+    },
+    /// No frame: a run of Python's frames, which the frame before it works on, belongs here.
+    PythonRun {
+        /// Its number, the innermost is 0.
+        number: u32,
     },
 }
 
@@ -194,6 +208,7 @@ mod tests {
         let word = FrameWord::bare(0xff_ffff_ffff_ffff, FrameWord::GUESSED);
         let at = FrameAt::Bare { address: 0xff_ffff_ffff_ffff };
         assert_eq!((word.decode(), word.is_exact(), word.is_guessed()), (Some(at), false, true));
+        assert_eq!(FrameWord::python_run(63).decode(), Some(FrameAt::PythonRun { number: 63 }));
         assert_eq!(FrameWord(0).decode(), None);
     }
 

@@ -31,8 +31,8 @@ pub use ids::{Epoch, Space, StackId};
 pub use live::{LiveBlock, LiveKey};
 pub use mapping::{MapCall, MapCallKind, MapEvent, MapOp};
 pub use python::{
-    PYTHON_CODE_WORDS, PythonConfig, PythonEnd, PythonEvent, PythonFrame, PythonWalk,
-    python_checksum,
+    PYTHON_CODE_WORDS, PythonConfig, PythonEnd, PythonEvent, PythonFrame, PythonHash, PythonPass,
+    PythonWalk, python_checksum,
 };
 pub use settings::{CodeRange, Control};
 pub use tally::{Tally, TallyKind};

@@ -26,6 +26,8 @@ pub const MEMOS: &str = "MEMOS";
 pub const RULES: &str = "RULES";
 /// [`crate::CodeRange`]s of allocators.
 pub const ALLOCATORS: &str = "ALLOCATORS";
+/// [`crate::PythonConfig`], one.
+pub const PYTHON: &str = "PYTHON";
 /// [`crate::Tally`], one per CPU.
 pub const TALLY: &str = "TALLY";
 /// Events.
@@ -47,3 +49,5 @@ pub const MAX_SIZE: &str = "MAX_SIZE";
 pub const MARK_EVERY: &str = "MARK_EVERY";
 /// Not 0 where stacks are to be those of `bpf_get_stack`.
 pub const KERNEL_STACKS: &str = "KERNEL_STACKS";
+/// Where the kernel keeps a thread's thread pointer (`fs`): bytes from its `task_struct`. 0 where that is not known.
+pub const THREAD_POINTER: &str = "THREAD_POINTER";

@@ -1,7 +1,7 @@
-//! What the kernel side needs to know of a CPython interpreter, and what it tells of Python's frames.
+//! What the kernel side needs to know of a `CPython` interpreter, and what it tells of Python's frames.
 
 use crate::{
-    EventHeader, StackId,
+    EventHeader, StackHash, StackId,
     limits::{MAX_PYTHON_FRAMES, MAX_PYTHON_RUNS},
     pod,
 };
@@ -70,7 +70,7 @@ pub const PYTHON_CODE_WORDS: usize = 11;
 /// The checksum of these words.
 #[inline(always)]
 pub const fn python_checksum(words: &[u64; PYTHON_CODE_WORDS]) -> u32 {
-    let mut hash = crate::StackHash(0);
+    let mut hash = StackHash(0);
     let mut i = 0;
     while i < PYTHON_CODE_WORDS {
         hash = hash.with(words[i]);
@@ -107,6 +107,74 @@ pub enum PythonEnd {
     Truncated = 4,
 }
 
+impl PythonEnd {
+    /// The end that the kernel side wrote; `None` where the number means nothing to us.
+    pub const fn from_raw(raw: u32) -> Option<Self> {
+        Some(match raw {
+            0 => Self::Outermost,
+            1 => Self::NoThreadState,
+            2 => Self::OtherThread,
+            3 => Self::ReadFault,
+            4 => Self::Truncated,
+            _ => return None,
+        })
+    }
+}
+
+/// What Python's frames add to a stack's id, in the making: frames and ends of runs, from the innermost outwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct PythonHash(pub u64);
+
+impl PythonHash {
+    /// No frames.
+    pub const NEW: Self = Self(0x7079_7468_6f6e_0001);
+
+    /// Mixes in a frame.
+    #[inline(always)]
+    #[must_use]
+    pub const fn with(self, frame: PythonFrame) -> Self {
+        let place = ((frame.checksum as u64) << 32) | frame.instruction as u32 as u64;
+        Self(StackHash(self.0).with(frame.code).with(place).0)
+    }
+
+    /// Mixes in the end of a run.
+    #[inline(always)]
+    #[must_use]
+    pub const fn with_run_end(self) -> Self {
+        // No code object lies there.
+        Self(StackHash(self.0).with(u64::MAX).0)
+    }
+
+    /// The id of a stack with these frames, which ended in [`PythonEnd`] `end`; `native` is that of its native ones.
+    #[inline(always)]
+    pub const fn finish(self, native: StackId, end: u32) -> StackId {
+        StackHash(native.0).with(self.0).finish(end)
+    }
+}
+
+/// A thread's walk along Python's frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct PythonPass {
+    /// The next frame.
+    pub frame: u64,
+    /// The `CFrame` of the run that it is in; 0 where there is none.
+    pub cframe: u64,
+    /// A [`PythonHash`].
+    pub hash: u64,
+    /// A [`StackHash`] of the anchors; 0 for none. A remembered native stack, which has them in it, depends on it.
+    pub anchors: u64,
+    /// 1 where there is something to tell, and the stack's id has it in it.
+    pub tells: u32,
+    /// How it ended: a [`PythonEnd`].
+    pub end: u32,
+    /// Bytes of a frame that are read.
+    pub frame_bytes: u32,
+    /// The thread's id as its own pid namespace numbers it; 0 while not asked for.
+    pub thread_id: u32,
+}
+
 /// The frames of Python's that belong to a stack. Comes before the [`crate::StackEvent`] of the same id.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -125,13 +193,15 @@ pub struct PythonEvent {
     pub _pad: u32,
     /// For each run, innermost first, how many frames come before its end.
     pub runs: [u32; MAX_PYTHON_RUNS],
+    /// For each run, an address within the native frame of the evaluation function that works on it.
+    pub anchors: [u64; MAX_PYTHON_RUNS],
     /// Innermost first. In the ring buffer the array ends after `len` of them.
     pub frames: [PythonFrame; MAX_PYTHON_FRAMES],
 }
 
 impl PythonEvent {
     /// Bytes before the first frame.
-    pub const HEAD: usize = 32 + size_of::<u32>() * MAX_PYTHON_RUNS;
+    pub const HEAD: usize = 32 + (size_of::<u32>() + size_of::<u64>()) * MAX_PYTHON_RUNS;
 }
 
 const _: () = assert!(size_of::<PythonConfig>() == 72);
@@ -141,4 +211,33 @@ const _: () = assert!(
     size_of::<PythonEvent>() == PythonEvent::HEAD + size_of::<PythonFrame>() * MAX_PYTHON_FRAMES
 );
 
-pod!(PythonConfig, PythonFrame, PythonEvent);
+const _: () = assert!(size_of::<PythonPass>() == 48);
+const _: () = assert!(MAX_PYTHON_FRAMES.is_power_of_two() && MAX_PYTHON_RUNS.is_power_of_two());
+
+pod!(PythonConfig, PythonFrame, PythonPass, PythonEvent);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_are_numbered_as_they_are_read() {
+        for raw in 0..5 {
+            assert_eq!(PythonEnd::from_raw(raw).map(|end| end as u32), Some(raw));
+        }
+        assert_eq!(PythonEnd::from_raw(5), None);
+    }
+
+    #[test]
+    fn lines_runs_and_ends_are_part_of_the_id() {
+        let frame = |instruction| PythonFrame { code: 0x10, checksum: 7, instruction };
+        let native = StackId(5);
+        let id = |hash: PythonHash| hash.finish(native, 0);
+        let one = PythonHash::NEW.with(frame(1));
+        assert_ne!(id(one), id(PythonHash::NEW.with(frame(2))));
+        assert_ne!(id(one.with(frame(2))), id(one.with_run_end().with(frame(2))));
+        assert_ne!(id(one), one.finish(native, 4));
+        assert_ne!(id(one), one.finish(StackId(6), 0));
+        assert_ne!(id(PythonHash::NEW), native);
+    }
+}

@@ -1,6 +1,8 @@
 //! What is kept per thread of the target, between an allocation call's entry and its return.
 
-use crate::{LiveBlock, MapCall, StackEvent, Walk, limits::WINDOW_WORDS, pod};
+use crate::{
+    LiveBlock, MapCall, PythonEvent, PythonPass, StackEvent, Walk, limits::WINDOW_WORDS, pod,
+};
 
 /// How a call's arguments and result are to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +67,10 @@ pub struct ThreadState {
     /// A copy of the top of the thread's own stack, and a word that is never written: an index into the
     /// copy stays within bounds when one is added to it.
     pub window: [u64; WINDOW_WORDS + 1],
+    /// The walk along Python's frames.
+    pub python: PythonPass,
+    /// Where Python's frames are put together; also the event that carries them.
+    pub python_stack: PythonEvent,
 }
 
 const _: () = assert!(
@@ -73,6 +79,8 @@ const _: () = assert!(
             + size_of::<Walk>()
             + size_of::<StackEvent>()
             + size_of::<u64>() * (WINDOW_WORDS + 1)
+            + size_of::<PythonPass>()
+            + size_of::<PythonEvent>()
 );
 
 pod!(ThreadState);

@@ -64,6 +64,12 @@ pub struct Walk {
     pub raw: u32,
     /// 1 where objects may have been unloaded since the mappings were read.
     pub outdated: u32,
+    /// The next run's anchor ([`crate::PythonEvent::anchors`]); `u64::MAX` where there is none.
+    pub anchor: u64,
+    /// That run's number.
+    pub run: u32,
+    /// Padding, zero.
+    pub _pad: u32,
 }
 
 /// A finished walk. It gives the same result again while the words that it read have not changed:
@@ -83,6 +89,8 @@ pub struct Memo {
     pub bp: u64,
     /// The result.
     pub stack: StackId,
+    /// Where runs of Python's frames belong in it: [`crate::PythonPass::anchors`].
+    pub anchors: u64,
     /// The code map's that it was found with.
     pub generation: u32,
     /// Words that it depends on; 0 for none.
@@ -123,8 +131,8 @@ impl RuleCacheEntry {
 #[repr(C)]
 pub struct RuleCache(pub [RuleCacheEntry; CACHED_RULES]);
 
-const _: () = assert!(size_of::<Walk>() == 160);
-const _: () = assert!(size_of::<Memo>() == 56 + 10 * MEMO_SLOTS);
+const _: () = assert!(size_of::<Walk>() == 176);
+const _: () = assert!(size_of::<Memo>() == 64 + 10 * MEMO_SLOTS);
 const _: () = assert!(size_of::<RuleCacheEntry>() == 16);
 const _: () = assert!(CACHED_RULES.is_power_of_two());
 

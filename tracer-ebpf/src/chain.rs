@@ -67,7 +67,7 @@ pub fn walk_on<C: EbpfContext>(ctx: &C) {
     let mut ended = walk.round > ROUNDS;
     for number in 0..FRAMES {
         // SAFETY: the context is one.
-        if ended || unsafe { walk::step(u64::from(number), &raw mut context) } != 0 {
+        if ended || unsafe { walk::step::<false>(u64::from(number), &raw mut context) } != 0 {
             ended = true;
             break;
         }

@@ -17,6 +17,9 @@ static MAX_SIZE: Global<u64> = Global::new(u64::MAX);
 static MARK_EVERY: Global<u64> = Global::new(1);
 
 #[unsafe(no_mangle)]
+static THREAD_POINTER: Global<u64> = Global::new(0);
+
+#[unsafe(no_mangle)]
 static KERNEL_STACKS: Global<u32> = Global::new(0);
 
 /// One field of what the controller says, which may write it meanwhile: each is one word. 0 without it.
@@ -116,6 +119,12 @@ pub fn target_tgid() -> u32 {
 #[inline(always)]
 pub fn target_namespace() -> (u64, u64) {
     (TARGET_NS_DEVICE.load(), TARGET_NS_INODE.load())
+}
+
+/// Where the kernel keeps a thread's thread pointer: bytes from its `task_struct`; 0 where that is not known.
+#[inline(always)]
+pub fn thread_pointer() -> u64 {
+    THREAD_POINTER.load()
 }
 
 /// Whether a block of this size is to be recorded.

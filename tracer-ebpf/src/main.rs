@@ -27,6 +27,8 @@ mod mappings;
 mod memo;
 mod operators;
 mod process;
+mod python;
+mod python_frame;
 mod raw;
 mod record;
 mod rows;

@@ -1,7 +1,7 @@
 //! Stacks that were walked before, by the place of the call.
 //!
-//! A walk is a function of the registers that it begins with, of the code map, and of the words of the stack that it
-//! reads. If all of these are what they were, so is the result: to see that takes one copy of the stack as far as
+//! A walk is a function of the registers that it begins with, of the code map, of the places of Python's
+//! frames, and of the words of the stack that it reads. If all of these are what they were, so is the result: to see that takes one copy of the stack as far as
 //! the outermost of these words, and a comparison each. Which thread it was does not matter.
 
 use core::arch::asm;
@@ -34,6 +34,7 @@ pub fn recall(
         let same = sequence & 1 == 0
             && (&raw const (*memo).ip).read_volatile() == ip
             && (&raw const (*memo).sp).read_volatile() == sp
+            && (&raw const (*memo).anchors).read_volatile() == (*thread).python.anchors
             && (&raw const (*memo).generation).read_volatile() == generation;
         if !same {
             return None;
@@ -145,6 +146,7 @@ pub fn publish(thread: *const ThreadState, stack: StackId) {
         (*memo).sp = walk.first_sp;
         (*memo).bp = walk.first_bp;
         (*memo).stack = stack;
+        (*memo).anchors = (*thread).python.anchors;
         (*memo).generation = (*code).generation;
         (*memo).words = walk.words;
         (*memo).needs_bp = walk.needs_bp;

@@ -130,14 +130,22 @@ pub fn notify(event: EventHeader) {
 /// memtrace, which may run in any, knows no other number that is sure to be the kernel's.
 #[inline(always)]
 fn is_target() -> bool {
+    own_ids().is_some_and(|ids| ids.tgid == control::target_tgid())
+}
+
+/// The ids of the current thread (`pid`) and its process (`tgid`) in the target's pid namespace; `None` where it is in
+/// another.
+#[inline(always)]
+pub fn own_ids() -> Option<bpf_pidns_info> {
     let (device, inode) = control::target_namespace();
-    let mut ids = bpf_pidns_info { pid: 0, tgid: (bpf_get_current_pid_tgid() >> 32) as u32 };
+    let id = bpf_get_current_pid_tgid();
+    let mut ids = bpf_pidns_info { pid: id as u32, tgid: (id >> 32) as u32 };
     if inode != 0 {
         let size = size_of::<bpf_pidns_info>() as u32;
         // SAFETY: the helper writes `size` bytes, all of `ids`; for a task of another namespace it fails.
         if unsafe { bpf_get_ns_current_pid_tgid(device, inode, &raw mut ids, size) } != 0 {
-            return false;
+            return None;
         }
     }
-    ids.tgid == control::target_tgid()
+    Some(ids)
 }

@@ -11,7 +11,8 @@ use tracer_common::{
 };
 
 use crate::{
-    calls::Returned, control, epochs::Now, kernel_stack, memo, raw, tables, tally, walk::walk,
+    calls::Returned, control, epochs::Now, kernel_stack, memo, python, raw, tables, tally,
+    walk::walk,
 };
 
 #[map]
@@ -42,10 +43,11 @@ pub fn capture(call: &Returned, now: Now, thread: *mut ThreadState, source: Sour
     }
     match source {
         Source::Walk => {
+            python::pass(thread, now.space);
             if let Some(id) = recall(call, now, thread) {
-                return id;
+                return python::name(thread, id);
             }
-            let id = walk(thread, now.space);
+            let id = python::name(thread, walk(thread, now.space));
             raw::instead(thread, now.space, now.epoch, id)
         }
         // SAFETY: `thread` points to a map value that belongs to this thread alone.
@@ -99,6 +101,11 @@ pub fn send(thread: *mut ThreadState, id: StackId, space: Space, source: Source)
             Source::Ahead => return false,
         };
     }
+    let full = EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) > u64::from(RING_BYTES - KEPT_BYTES);
+    if full || !python::send(thread, id, space) {
+        tally::count(TallyKind::RingFull);
+        return false;
+    }
     // SAFETY: as above.
     let (event, len) = unsafe {
         let event = &raw mut (*thread).stack;
@@ -112,8 +119,7 @@ pub fn send(thread: *mut ThreadState, id: StackId, space: Space, source: Source)
     let bytes = StackEvent::HEAD + len * size_of::<u64>();
     // SAFETY: `bytes` is at most the event's size.
     let event = unsafe { core::slice::from_raw_parts(event.cast::<u8>(), bytes) };
-    let full = EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) > u64::from(RING_BYTES - KEPT_BYTES);
-    if full || EVENTS.output::<[u8]>(event, 0).is_err() {
+    if EVENTS.output::<[u8]>(event, 0).is_err() {
         tally::count(TallyKind::RingFull);
         return false;
     }

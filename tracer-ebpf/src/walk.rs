@@ -15,7 +15,7 @@ use tracer_common::{
 };
 
 use crate::{
-    control, memo,
+    control, memo, python,
     tables::{self, Found},
     window,
 };
@@ -62,7 +62,7 @@ pub fn walk(thread: *mut ThreadState, space: Space) -> StackId {
         unsafe {
             bpf_loop(
                 MAX_FRAMES as u32,
-                step as *const () as *mut c_void,
+                step::<true> as *const () as *mut c_void,
                 (&raw mut context).cast(),
                 0,
             );
@@ -83,6 +83,7 @@ pub fn begin(thread: *mut ThreadState, space: Space) -> bool {
     (walk.bp_slot, walk.flags, walk.len, walk.round) = (0, 0, 0, 0);
     (walk.guessed, walk.slots, walk.needs_bp, walk.words) = (0, 0, 0, 0);
     (walk.end, walk.memo) = (0, memo::NONE);
+    python::first_run(thread);
     let Some(code) = tables::code_number(space) else {
         push(thread, FrameWord::bare(walk.ip, 0));
         walk.status = UnwindStatus::UnknownCode as u32;
@@ -125,17 +126,18 @@ impl Context {
     }
 }
 
-/// One frame, as `bpf_loop` wants it. Gives 1 where the stack ends.
+/// One frame, as `bpf_loop` wants it. Gives 1 where the stack ends. `RUNS` says whether to look for where runs of Python's
+/// frames belong.
 ///
 /// # Safety
 ///
 /// `context` is one.
-pub unsafe extern "C" fn step(_number: u64, context: *mut Context) -> i64 {
+pub unsafe extern "C" fn step<const RUNS: bool>(_number: u64, context: *mut Context) -> i64 {
     const GO_ON: i64 = 0;
     const STOP: i64 = 1;
     // SAFETY: the caller passes one.
     let context = unsafe { &*context };
-    match frame(context) {
+    match frame::<RUNS>(context) {
         Step::On => GO_ON,
         Step::End(status) => {
             // SAFETY: the entry belongs to this thread alone.
@@ -147,7 +149,7 @@ pub unsafe extern "C" fn step(_number: u64, context: *mut Context) -> i64 {
 
 /// Writes the present frame, and goes to its caller's.
 #[inline(always)]
-fn frame(context: &Context) -> Step {
+fn frame<const RUNS: bool>(context: &Context) -> Step {
     let &Context { thread, code, rules, memo } = context;
     // SAFETY: the entry belongs to this thread alone.
     let walk = unsafe { &mut (*thread).walk };
@@ -170,6 +172,9 @@ fn frame(context: &Context) -> Step {
             None => return no_code(thread),
         },
     };
+    if RUNS && walk.len >= MAX_FRAMES as u32 {
+        return Step::End(UnwindStatus::Depth); // runs have words, too
+    }
     let span = tables::span(code, found.span);
     if walk.outdated != 0 && span.stays == 0 {
         return no_code(thread); // other code may be there now
@@ -220,6 +225,9 @@ fn frame(context: &Context) -> Step {
     }
     if cfa.wrapping_sub(walk.sp).wrapping_sub(1) >= LARGEST_FRAME {
         return Step::End(UnwindStatus::BadStack);
+    }
+    if RUNS && walk.anchor < cfa {
+        python::place_runs(thread, cfa);
     }
     // What lies lower comes first, so that one copy of the stack has both.
     if bp_rule == BpRule::Saved as u32 || bp_rule == BpRule::AtBp as u32 {
@@ -337,7 +345,7 @@ fn word(span: &CodeSpan, ip: u64, flags: u64) -> FrameWord {
 
 /// Adds a frame to the stack.
 #[inline(always)]
-fn push(thread: *mut ThreadState, word: FrameWord) {
+pub fn push(thread: *mut ThreadState, word: FrameWord) {
     const MASK: u64 = MAX_FRAMES as u64 - 1;
     // SAFETY: the entry belongs to this thread alone.
     let walk: &mut Walk = unsafe { &mut (*thread).walk };

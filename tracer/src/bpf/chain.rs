@@ -36,6 +36,11 @@ impl Chain {
         Ok(Self(Some(programs)))
     }
 
+    /// Whether there is one.
+    pub(super) fn is_linked(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// The program to attach in a program's stead.
     pub(super) fn head(&self, program: &'static str) -> &'static str {
         match program {

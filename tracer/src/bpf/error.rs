@@ -4,6 +4,8 @@ use std::{io, path::PathBuf};
 
 use thiserror::Error;
 
+use super::PythonObstacle;
+
 /// An error of the kernel side.
 #[derive(Debug, Error)]
 pub enum BpfError {
@@ -60,6 +62,18 @@ pub enum BpfError {
         #[source]
         source: aya::maps::MapError,
     },
+    /// Python's frames can't be found here.
+    #[error("no Python frames")]
+    Python {
+        /// Why.
+        #[source]
+        source: PythonObstacle,
+    },
+    /// An interpreter's structures are not laid out as any that is known.
+    #[error(
+        "the Python interpreter lays out its frames in a way that memtrace doesn't know; its stacks are native: report its version"
+    )]
+    PythonOffsets,
     /// There is no room for another unwind table.
     #[error(
         "all {most} unwind tables are in use; stacks end in objects that come later, unless these keep frame pointers: restart memtrace to begin anew"

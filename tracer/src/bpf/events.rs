@@ -3,8 +3,8 @@
 use std::mem::offset_of;
 
 use tracer_common::{
-    Epoch, EventHeader, EventKind, FrameWord, MapEvent, RawStackEvent, Space, StackEvent, StackId,
-    UnwindStatus,
+    Epoch, EventHeader, EventKind, FrameWord, MapEvent, PythonEnd, PythonEvent, PythonFrame,
+    PythonHash, RawStackEvent, Space, StackEvent, StackId, UnwindStatus, limits::MAX_PYTHON_RUNS,
 };
 
 /// Something the kernel side told us.
@@ -12,6 +12,8 @@ use tracer_common::{
 pub enum Event {
     /// A stack that we have not seen yet.
     Stack(NewStack),
+    /// The frames of Python's of the stack that follows.
+    Python(NewPython),
     /// The memory of a stack that the kernel side could not unwind to its end.
     RawStack(RawStack),
     /// An epoch ended.
@@ -43,6 +45,45 @@ pub struct NewStack {
     pub status: UnwindStatus,
     /// Innermost first; each of a kind that exists.
     pub frames: Vec<FrameWord>,
+}
+
+/// The frames of Python's that belong to a stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewPython {
+    /// The address space that they were seen in.
+    pub space: Space,
+    /// The stack's id.
+    pub stack: StackId,
+    /// How the walk along them ended.
+    pub end: PythonEnd,
+    /// Innermost first.
+    pub frames: Vec<PythonFrame>,
+    /// The calls of the interpreter's evaluation function, innermost first.
+    pub runs: Vec<PythonRun>,
+}
+
+impl NewPython {
+    /// What it adds to the id of its stack, by the kernel side's rule.
+    pub fn hash(&self) -> PythonHash {
+        let mut runs = self.runs.iter().peekable();
+        let mut hash = PythonHash::NEW;
+        for (at, frame) in self.frames.iter().enumerate() {
+            while runs.next_if(|run| run.end <= at).is_some() {
+                hash = hash.with_run_end();
+            }
+            hash = hash.with(*frame);
+        }
+        runs.fold(hash, |hash, _| hash.with_run_end())
+    }
+}
+
+/// What one call of the evaluation function works on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PythonRun {
+    /// How many of all frames come before its end.
+    pub end: usize,
+    /// An address within the native frame of the call.
+    pub anchor: u64,
 }
 
 /// The top of a thread's stack, and the registers to begin with.
@@ -81,6 +122,7 @@ impl Event {
             EventKind::MainExit => Self::MainExit,
             EventKind::ThreadExec => Self::ThreadExec,
             EventKind::Stack => Self::Stack(stack(record, space)?),
+            EventKind::PythonStack => Self::Python(python(record, space)?),
             EventKind::RawStack => Self::RawStack(raw_stack(record, space)?),
         })
     }
@@ -96,6 +138,34 @@ fn stack(record: &[u8], space: Space) -> Option<NewStack> {
         word.decode().map(|_| word)
     });
     Some(NewStack { space, stack, status, frames: frames.collect::<Option<_>>()? })
+}
+
+fn python(record: &[u8], space: Space) -> Option<NewPython> {
+    let number = |offset| u32_at(record, offset).map(|number| number as usize);
+    let len = number(offset_of!(PythonEvent, len))?;
+    let runs = (0..number(offset_of!(PythonEvent, runs_len))?.min(MAX_PYTHON_RUNS)).map(|run| {
+        let end = number(offset_of!(PythonEvent, runs) + run * size_of::<u32>())?;
+        let anchor = offset_of!(PythonEvent, anchors) + run * size_of::<u64>();
+        Some(PythonRun { end, anchor: u64_at(record, anchor)? })
+    });
+    let runs: Vec<_> = runs.collect::<Option<_>>()?;
+    let frames = record.get(PythonEvent::HEAD..)?.get(..len * size_of::<PythonFrame>())?;
+    let frames = frames.chunks_exact(size_of::<PythonFrame>()).map(|frame| {
+        Some(PythonFrame {
+            code: u64_at(frame, offset_of!(PythonFrame, code))?,
+            checksum: u32_at(frame, offset_of!(PythonFrame, checksum))?,
+            instruction: u32_at(frame, offset_of!(PythonFrame, instruction))?.cast_signed(),
+        })
+    });
+    let ordered = runs.is_sorted_by_key(|run| run.end);
+    (ordered && runs.last().is_none_or(|run| run.end <= len)).then_some(())?;
+    Some(NewPython {
+        space,
+        stack: StackId(u64_at(record, offset_of!(PythonEvent, stack))?),
+        end: PythonEnd::from_raw(u32_at(record, offset_of!(PythonEvent, end))?)?,
+        frames: frames.collect::<Option<_>>()?,
+        runs,
+    })
 }
 
 fn raw_stack(record: &[u8], space: Space) -> Option<RawStack> {
@@ -184,6 +254,50 @@ mod tests {
         assert_eq!(Event::parse(&record), Event::RawStack(raw));
         record.pop();
         assert_eq!(Event::parse(&record), Event::Malformed, "cut short");
+    }
+
+    fn python_record(runs: &[u32], frames: &[(u64, u32, i32)]) -> Vec<u8> {
+        let mut record = Vec::new();
+        record.extend(9_u32.to_ne_bytes());
+        record.extend(7_u32.to_ne_bytes());
+        record.extend(0xabcd_u64.to_ne_bytes());
+        for word in [frames.len() as u32, 4, runs.len() as u32, 0] {
+            record.extend(word.to_ne_bytes());
+        }
+        for run in 0..MAX_PYTHON_RUNS {
+            record.extend(runs.get(run).copied().unwrap_or(99).to_ne_bytes());
+        }
+        for run in 0..MAX_PYTHON_RUNS as u64 {
+            record.extend((0x7000 + run).to_ne_bytes());
+        }
+        for (code, checksum, instruction) in frames {
+            record.extend(code.to_ne_bytes());
+            record.extend(checksum.to_ne_bytes());
+            record.extend(instruction.to_ne_bytes());
+        }
+        record
+    }
+
+    #[test]
+    fn frames_of_python_are_read_as_the_kernel_wrote_them() {
+        let frames = [(0x10, 7, -1), (0x20, 8, 5), (0x30, 9, 6)];
+        let frame = |(code, checksum, instruction)| PythonFrame { code, checksum, instruction };
+        let run = |end, anchor| PythonRun { end, anchor };
+        assert_eq!(
+            Event::parse(&python_record(&[0, 2], &frames)),
+            Event::Python(NewPython {
+                space: Space(7),
+                stack: StackId(0xabcd),
+                end: PythonEnd::Truncated,
+                frames: frames.map(frame).to_vec(),
+                runs: vec![run(0, 0x7000), run(2, 0x7001)],
+            })
+        );
+        let mut short = python_record(&[2], &frames);
+        short.pop();
+        assert_eq!(Event::parse(&short), Event::Malformed, "cut short");
+        assert_eq!(Event::parse(&python_record(&[2, 1], &frames)), Event::Malformed, "unordered");
+        assert_eq!(Event::parse(&python_record(&[4], &frames)), Event::Malformed, "too many");
     }
 
     #[test]

@@ -6,11 +6,11 @@ use aya::{
     Ebpf, EbpfLoader, VerifierLogLevel, include_bytes_aligned,
     programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _, UProbe},
 };
-use tracer_common::{Control, Epoch, KernelState, Tally, Trigger, names};
+use tracer_common::{Control, Epoch, KernelState, PythonConfig, Tally, Trigger, names};
 
 use super::{
-    BpfError, TableStore, TargetGroup, attach::Probe, chain::Chain, code::CodeState, maps::Maps,
-    settle::Settler,
+    BpfError, TableStore, TargetGroup, attach::Probe, btf, chain::Chain, code::CodeState,
+    maps::Maps, settle::Settler,
 };
 use crate::{release::KernelRelease, units::Addr};
 
@@ -98,6 +98,10 @@ pub struct Kernel {
     pub(super) control: Control,
     /// The address space that the last drained epoch ended in.
     pub(super) drained_space: u32,
+    /// How it walks stacks.
+    pub(super) walk: StackWalk,
+    /// What it was told of the target's interpreter.
+    pub(super) python: PythonConfig,
     /// What it was told of the target's code.
     pub(super) code: CodeState,
     /// Capacity of the live set.
@@ -132,6 +136,7 @@ impl Kernel {
         let log_level: u8 = if settings.log { 4 } else { 0 };
         let (tgid, (device, inode)) = (settings.target.tgid(), settings.target.namespace());
         let kernel_stacks = u32::from(settings.walk == StackWalk::Kernel);
+        let thread_pointer = btf::thread_pointer().unwrap_or(0);
         let mut loader = EbpfLoader::new();
         loader
             // Without a log the verifier is several times faster; aya retries with one when it refuses.
@@ -143,6 +148,7 @@ impl Kernel {
             .override_global(names::MAX_SIZE, &settings.max_size, true)
             .override_global(names::MARK_EVERY, &settings.mark_every, true)
             .override_global(names::KERNEL_STACKS, &kernel_stacks, true)
+            .override_global(names::THREAD_POINTER, &thread_pointer, true)
             .override_global(aya_log::LEVEL, &log_level, false)
             .map_max_entries(names::LIVE, settings.max_live)
             .map_max_entries(names::KNOWN, settings.max_stacks)
@@ -160,6 +166,8 @@ impl Kernel {
             chain,
             settler,
             control: Control::default(),
+            walk: settings.walk,
+            python: PythonConfig::default(),
             drained_space: 0,
             code: CodeState::default(),
             max_live: settings.max_live,

@@ -5,8 +5,8 @@ use aya::{
     maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf},
 };
 use tracer_common::{
-    CodeMap, CodeRange, Control, EpochSlot, KernelState, LiveBlock, LiveKey, Row, RowKey, Tally,
-    ThreadState, names,
+    CodeMap, CodeRange, Control, EpochSlot, KernelState, LiveBlock, LiveKey, PythonConfig, Row,
+    RowKey, Tally, ThreadState, names,
 };
 
 use super::{BpfError, TableStore};
@@ -22,6 +22,7 @@ pub(super) struct Maps {
     pub(super) code: Array<MapData, CodeMap>,
     pub(super) tables: TableStore,
     pub(super) allocators: Array<MapData, CodeRange>,
+    pub(super) python: Array<MapData, PythonConfig>,
     pub(super) tally: PerCpuArray<MapData, Tally>,
     pub(super) events: RingBuf<MapData>,
     pub(super) raw_stacks: RingBuf<MapData>,
@@ -39,6 +40,7 @@ impl Maps {
             code: take(ebpf, names::CODE)?,
             tables: TableStore::new(take_raw(ebpf, names::TABLES)?),
             allocators: take(ebpf, names::ALLOCATORS)?,
+            python: take(ebpf, names::PYTHON)?,
             tally: take(ebpf, names::TALLY)?,
             events: take(ebpf, names::EVENTS)?,
             raw_stacks: take(ebpf, names::RAW_STACKS)?,

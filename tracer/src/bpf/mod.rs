@@ -4,6 +4,7 @@
 //! [`Kernel::publish_code`] says how to unwind, [`Kernel::drain`] takes finished epochs out, [`Kernel::stop`] makes every counter final.
 
 mod attach;
+mod btf;
 mod chain;
 mod code;
 mod drain;
@@ -13,6 +14,7 @@ mod group;
 mod kernel;
 mod maps;
 mod memory;
+mod python;
 mod semaphore;
 mod settle;
 mod tables;
@@ -20,8 +22,9 @@ mod tables;
 pub use attach::ProbedFile;
 pub use drain::{FinishedEpoch, LiveEntry};
 pub use error::BpfError;
-pub use events::{Event, NewStack, RawStack};
+pub use events::{Event, NewPython, NewStack, PythonRun, RawStack};
 pub use group::TargetGroup;
 pub use kernel::{InFlight, Kernel, KernelSettings, StackWalk, UserMark};
 pub use memory::{MapMemory, locked_by_maps, map_memory};
+pub use python::{PythonObstacle, is_fit as is_fit_for_python};
 pub use tables::{TableId, TablePlace, TableStore};

@@ -5,10 +5,11 @@
 
 use std::collections::HashMap;
 
-use tracer_common::{FrameWord, Space, StackHash, StackId, UnwindStatus};
+use tracer_common::FrameWord;
 
 use super::{
     recorder::{Pending, Recorder},
+    splice::{self, NativeFrame},
     stacks::{KnownStack, return_address},
     unwinding::Unwinding,
 };
@@ -16,7 +17,7 @@ use crate::{
     bpf::RawStack,
     ledger::{Ledger, StackKey},
     target::{Location, ModuleId, Modules, Span, read_object},
-    unwind::{Deferred, Mapping},
+    unwind::{Deferred, DeferredFrame, Mapping},
 };
 
 /// What is known of such stacks.
@@ -138,10 +139,15 @@ impl Recorder {
         let read = |object| object_bytes(&self.modules, ModuleId(object));
         let RawStack { ip, sp, bp, .. } = *raw;
         let unwinder = &mut self.deferred.unwinder;
-        let (addresses, status) = unwinder.unwind(ip, sp, bp, &raw.bytes, rule_at, read);
-        let words: Vec<_> = addresses.into_iter().map(|at| word(&self.modules, at)).collect();
-        let unwound = KnownStack::new(&words, status);
-        let whole = StackKey { space: raw.space, stack: id(raw.space, &words, status) };
+        let (frames, status) = unwinder.unwind(ip, sp, bp, &raw.bytes, rule_at, read);
+        let native =
+            |at: DeferredFrame| NativeFrame { word: word(&self.modules, at.ip), sp: at.sp };
+        let frames: Vec<_> = frames.into_iter().map(native).collect();
+        let python = self.python_of(key).cloned();
+        let words = splice::words(&frames, python.as_ref());
+        let id = splice::id(raw.space, &words, status, python.as_ref());
+        let unwound = KnownStack::with_python(&words, status, python);
+        let whole = StackKey { space: raw.space, stack: id };
         self.deferred.aliases.keep_unwound(&mut self.stacks, key, whole, unwound);
     }
 
@@ -179,14 +185,10 @@ fn word(modules: &Modules, address: u64) -> FrameWord {
     }
 }
 
-/// A stack's id, by the kernel side's rule.
-fn id(space: Space, words: &[FrameWord], status: UnwindStatus) -> StackId {
-    let hash = words.iter().fold(StackHash::new(space), |hash, word| hash.with(word.0));
-    hash.finish(status as u32)
-}
-
 #[cfg(test)]
 mod tests {
+    use tracer_common::{Space, StackId, UnwindStatus};
+
     use super::*;
 
     const KEY: StackKey = StackKey { space: Space(1), stack: StackId(10) };

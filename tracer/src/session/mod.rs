@@ -27,6 +27,7 @@ mod recorder;
 mod repeated;
 mod retired;
 mod sink;
+mod splice;
 mod stacks;
 mod steps;
 mod unwinding;

@@ -44,7 +44,8 @@ impl Names {
             .filter_map(|key| Some((key, recorder.stacks.get(&key)?)))
             .collect();
         let locations: Vec<_> = missing.iter().map(|(_, stack)| stack.locations.clone()).collect();
-        let frames = self.symbolizer.symbolize(recorder.modules.all(), &locations);
+        let python = |at: usize, frame| recorder.python.frame(missing[at].0.space, frame).cloned();
+        let frames = self.symbolizer.symbolize(recorder.modules.all(), &locations, python);
         let (suppressions, native_frames) = (&self.suppressions, self.native_frames);
         let named = missing.into_iter().zip(frames);
         self.stacks.extend(named.map(|((key, stack), mut frames)| {

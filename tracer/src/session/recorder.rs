@@ -15,7 +15,7 @@ use super::{
     stacks::KnownStack, unwinding::Unwinding,
 };
 use crate::{
-    bpf::{Event, FinishedEpoch, Kernel, NewStack, UserMark},
+    bpf::{Event, FinishedEpoch, Kernel, NewPython, NewStack, UserMark},
     cli::{BenchMode, TraceConfig},
     ledger::{
         EpochRecord, Ledger, MarkTrigger, MemorySample, Plan, StackKey,
@@ -43,6 +43,8 @@ pub(super) struct Recorder {
     later: BTreeMap<Epoch, Vec<Change>>,
     /// Every stack seen.
     pub(super) stacks: HashMap<StackKey, KnownStack>,
+    /// Python's side of stacks whose native frames have not come yet.
+    pythons: HashMap<StackKey, NewPython>,
     /// Which iteration (from 1) each drained epoch belongs to.
     pub(super) iteration_of: EpochIndex,
     /// Names that were given to marks, of epochs that are not booked yet.
@@ -127,6 +129,7 @@ impl Recorder {
             mappings: Mappings::default(),
             later: BTreeMap::new(),
             stacks: HashMap::new(),
+            pythons: HashMap::new(),
             iteration_of: EpochIndex::default(),
             labels: BTreeMap::new(),
             malformed_events: 0,
@@ -249,6 +252,7 @@ impl Recorder {
             };
             match event {
                 Event::Stack(stack) => self.keep_stack(&stack),
+                Event::Python(python) => self.keep_python(python),
                 Event::RawStack(stack) => self.keep_raw_stack(stack),
                 Event::Exec => self.replaced()?,
                 Event::Objects => objects_changed = true,
@@ -376,13 +380,28 @@ impl Recorder {
         if unknown { 0 } else { self.rss_bytes }
     }
 
+    /// What Python's side of a stack is, whose native frames have not come yet.
+    fn keep_python(&mut self, python: NewPython) {
+        self.python.learn(python.space, &python.frames);
+        let key = StackKey { space: python.space, stack: python.stack };
+        self.pythons.insert(key, python);
+    }
+
+    /// What Python's side of a stack is. It was told before; two threads that tell of the same stack may take turns.
+    pub(super) fn python_of(&self, key: StackKey) -> Option<&NewPython> {
+        let told = || self.stacks.get(&key)?.python.as_ref().map(|python| &python.found);
+        self.pythons.get(&key).or_else(told)
+    }
+
     fn keep_stack(&mut self, stack: &NewStack) {
         let key = StackKey { space: stack.space, stack: stack.stack };
         if stack.status == UnwindStatus::UnknownCode {
             self.pace.want();
             self.unplaced.push(key);
         }
-        let mut known = KnownStack::new(&stack.frames, stack.status);
+        let python = self.python_of(key).cloned();
+        self.pythons.remove(&key);
+        let mut known = KnownStack::with_python(&stack.frames, stack.status, python);
         if self.kernel_stacks {
             known.judge(&self.modules, |at| self.unwinding.rule_at(&self.modules, at));
         }

@@ -1,8 +1,10 @@
 //! Stacks as user space keeps them.
 
-use tracer_common::{FrameAt, FrameWord, UnwindStatus, unwind::Rule};
+use tracer_common::{FrameAt, FrameWord, PythonEnd, UnwindStatus, unwind::Rule};
 
+use super::splice::{Spliced, splice};
 use crate::{
+    bpf::NewPython,
     target::{Location, ModuleId, Modules},
     units::{Addr, ElfAddr},
 };
@@ -14,16 +16,49 @@ pub(super) struct KnownStack {
     pub(super) locations: Vec<Location>,
     /// How it ended.
     pub(super) status: UnwindStatus,
+    /// What Python's side of it is; `None` where no interpreter is known, or none is in it.
+    pub(super) python: Option<Python>,
+}
+
+/// What Python's side of a stack is. Its frames are among the stack's locations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Python {
+    /// As the kernel side found it.
+    pub(super) found: NewPython,
+    /// How many of its runs have no place among the native frames. Their frames come last.
+    pub(super) unplaced: usize,
 }
 
 impl KnownStack {
     pub(super) fn new(words: &[FrameWord], status: UnwindStatus) -> Self {
-        Self { locations: words.iter().copied().filter_map(location).collect(), status }
+        Self {
+            locations: words.iter().copied().filter_map(location).collect(),
+            status,
+            python: None,
+        }
+    }
+
+    /// With Python's frames in their places.
+    pub(super) fn with_python(
+        words: &[FrameWord],
+        status: UnwindStatus,
+        python: Option<NewPython>,
+    ) -> Self {
+        let Some(found) = python else { return Self::new(words, status) };
+        let Spliced { locations, unplaced } = splice(words, &found, location);
+        Self { locations, status, python: Some(Python { found, unplaced }) }
+    }
+
+    /// How the walk along Python's frames ended; `None` where there was none.
+    #[expect(dead_code, reason = "reports don't say it yet")]
+    pub(super) fn python_end(&self) -> Option<PythonEnd> {
+        self.python.as_ref().map(|python| python.found.end)
     }
 
     /// Gives the code that it ended in the object that is mapped there.
     pub(super) fn place_last(&mut self, modules: &Modules) {
-        if let Some(last) = self.locations.last_mut()
+        let native = |location: &&mut Location| !matches!(location, Location::Python(_));
+        if let Some(last) = self.locations.iter_mut().rev().find(native)
             && let Location::Unmapped(address) = *last
         {
             *last = return_address(modules, address).unwrap_or(*last);
@@ -83,6 +118,7 @@ fn location(word: FrameWord) -> Option<Location> {
             }
         }
         FrameAt::Bare { address } => Location::Unmapped(address),
+        FrameAt::PythonRun { .. } => return None,
     })
 }
 

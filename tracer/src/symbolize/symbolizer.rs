@@ -7,6 +7,8 @@ use std::{
     time::SystemTime,
 };
 
+use tracer_common::PythonFrame;
+
 use super::{
     frame::{Frame, Language},
     image::MAX_DEBUG,
@@ -20,6 +22,9 @@ use crate::target::{Location, Module, ModuleId};
 
 /// What stands for the module of an address that no mapping holds.
 const UNKNOWN: &str = "[unknown]";
+
+/// What stands for the module of a Python frame.
+const PYTHON: &str = "[python]";
 
 /// Most addresses whose frames are kept from call to call.
 const MAX_KNOWN: usize = 1 << 18;
@@ -55,20 +60,24 @@ impl Symbolizer {
     ///
     /// Of a return address, the call before it is looked up. `modules` is indexed by
     /// [`ModuleId`]. Each address is looked up once, module by module. What cannot be found out is missing
-    /// in the frame; an object that cannot be read is logged once.
+    /// in the frame; an object that cannot be read is logged once. What a frame of Python's is called, `python` says: it is
+    /// asked with the stack's index.
     pub fn symbolize(
         &mut self,
         modules: &[Arc<Module>],
         stacks: &[Vec<Location>],
+        python: impl Fn(usize, PythonFrame) -> Option<Frame>,
     ) -> Vec<Vec<Frame>> {
         if self.known.len() > MAX_KNOWN {
             self.known.clear();
         }
         self.look_up(modules, stacks);
-        let frames = |stack: &Vec<Location>| {
-            stack.iter().flat_map(|location| self.known[location].iter().cloned()).collect()
+        let frames_of = |stack: usize, location: &Location| match *location {
+            Location::Python(frame) => vec![python(stack, frame).unwrap_or_else(|| unnamed(frame))],
+            _ => self.known[location].to_vec(),
         };
-        stacks.iter().map(frames).collect()
+        let all = stacks.iter().enumerate();
+        all.map(|(at, stack)| stack.iter().flat_map(|it| frames_of(at, it)).collect()).collect()
     }
 
     /// Makes every location of the stacks known.
@@ -83,6 +92,7 @@ impl Symbolizer {
                 Location::Unmapped(address) => {
                     self.known.insert(*location, [bare(UNKNOWN, *address)].into());
                 }
+                Location::Python(_) => {}
             }
         }
         for (id, locations) in wanted {
@@ -123,6 +133,7 @@ fn address(location: Location) -> u64 {
     match location {
         Location::InModule(_, address) | Location::Interrupted(_, address) => address.0,
         Location::Unmapped(address) => address,
+        Location::Python(frame) => frame.code,
     }
 }
 
@@ -133,6 +144,11 @@ fn instruction(location: Location) -> u64 {
         Location::Interrupted(..) => address(location),
         _ => address(location).saturating_sub(1),
     }
+}
+
+/// A frame of Python's that nobody could name.
+fn unnamed(frame: PythonFrame) -> Frame {
+    Frame { language: Language::Python, ..bare(PYTHON, frame.code) }
 }
 
 /// A frame of which only the place is known.

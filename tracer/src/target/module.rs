@@ -2,6 +2,8 @@
 
 use std::{fs::File, path::PathBuf, sync::Arc};
 
+use tracer_common::PythonFrame;
+
 use crate::units::ElfAddr;
 
 /// Names a [`Module`] within one run. Never reused.
@@ -28,4 +30,6 @@ pub enum Location {
     Interrupted(ModuleId, ElfAddr),
     /// Outside every mapping that we know of; the address as it was in the process.
     Unmapped(u64),
+    /// In Python: no address of machine code, but a code object of the process and where in it.
+    Python(PythonFrame),
 }

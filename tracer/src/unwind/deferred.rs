@@ -45,6 +45,15 @@ pub struct Mapping {
     pub object: u32,
 }
 
+/// A frame of such a stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeferredFrame {
+    /// Its code address, a return address.
+    pub ip: u64,
+    /// Its stack pointer; the next frame's is its end.
+    pub sp: u64,
+}
+
 /// An unwinder, and the objects that it knows.
 ///
 /// An object is read when a stack leads to it for the first time, and of it only the call frame information is kept.
@@ -107,9 +116,9 @@ impl Deferred {
         true
     }
 
-    /// Return addresses, innermost first, [`MAX_FRAMES`] at most; and how it ended.
+    /// Frames, innermost first, [`MAX_FRAMES`] at most; and how it ended.
     ///
-    /// `ip` is the first of them, `sp` and `bp` are the registers of its frame, and `stack` is what lies from
+    /// `ip`, `sp` and `bp` are the registers of the first of them, and `stack` is what lies from
     /// `sp` on. `rule_at` tells the rule of the code at an address, [`Rule::NONE`] where there is none. `read` gives
     /// the bytes of an object.
     pub fn unwind(
@@ -120,23 +129,24 @@ impl Deferred {
         stack: &[u8],
         rule_at: impl Fn(Addr) -> Rule,
         mut read: impl FnMut(u32) -> Option<Vec<u8>>,
-    ) -> (Vec<u64>, UnwindStatus) {
+    ) -> (Vec<DeferredFrame>, UnwindStatus) {
         let copy = Copy { start: sp, bytes: stack, failed: Cell::new(false) };
         let mut registers = UnwindRegsX86_64::new(ip, sp, bp);
         let mut frames = Vec::new();
         let mut guessed = false;
         let status = loop {
             let ip = registers.ip();
+            let frame = DeferredFrame { ip, sp: registers.sp() };
             // A return address belongs to the call before it.
             let call = ip.wrapping_sub(1);
             if !self.know(call, &mut read) {
                 if guessed && !frames.is_empty() {
                     break UnwindStatus::NoRule;
                 }
-                frames.push(ip);
+                frames.push(frame);
                 break UnwindStatus::UnknownCode;
             }
-            frames.push(ip);
+            frames.push(frame);
             let rule = rule_at(Addr(call));
             if rule == Rule::STOP {
                 break if guessed { UnwindStatus::FramePointers } else { UnwindStatus::Complete };

@@ -18,7 +18,7 @@ mod writer;
 mod tests;
 
 pub use build::build;
-pub use deferred::{Deferred, Mapping};
+pub use deferred::{Deferred, DeferredFrame, Mapping};
 pub use error::UnwindError;
 pub(crate) use rows::Rows;
 pub use table::{Table, Tables};

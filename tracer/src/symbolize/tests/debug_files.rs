@@ -111,7 +111,8 @@ fn a_deleted_file_is_read_through_its_descriptor() {
     let module = program.module();
     fs::remove_file(&program.path).unwrap();
     let stack = vec![Location::InModule(ModuleId(0), address)];
-    let found = Symbolizer::new(Some(program.source_root())).symbolize(&[module], &[stack]);
+    let found =
+        Symbolizer::new(Some(program.source_root())).symbolize(&[module], &[stack], |_, _| None);
     assert_eq!(shown(&found[0]), [LEAK, HEADER]);
 }
 

@@ -113,6 +113,21 @@ fn read(code: &[Code], object: u32) -> Option<Vec<u8>> {
     code.get(object as usize).map(|it| it.object.clone())
 }
 
+/// The code addresses alone.
+fn unwind(
+    deferred: &mut Deferred,
+    ip: u64,
+    sp: u64,
+    bp: u64,
+    stack: &[u8],
+    rule: impl Fn(Addr) -> Rule,
+    read: impl FnMut(u32) -> Option<Vec<u8>>,
+) -> (Vec<u64>, UnwindStatus) {
+    let (frames, status) = deferred.unwind(ip, sp, bp, stack, rule, read);
+    assert!(frames.is_sorted_by(|inner, outer| inner.sp < outer.sp));
+    (frames.into_iter().map(|frame| frame.ip).collect(), status)
+}
+
 #[test]
 fn a_whole_stack() {
     let code = code();
@@ -120,7 +135,7 @@ fn a_whole_stack() {
         let Captured { ip, sp, bp, stack, expected } = nested(depth);
         let rule = |address| rule_at(&code, address);
         let (frames, status) =
-            deferred(&code).unwind(ip, sp, bp, &stack, rule, |it| read(&code, it));
+            unwind(&mut deferred(&code), ip, sp, bp, &stack, rule, |it| read(&code, it));
         assert_eq!(frames[0], ip);
         assert_eq!(frames[1..], expected[1..], "{status:?} {frames:x?} {expected:x?}");
         assert_eq!(status, UnwindStatus::Complete);
@@ -135,25 +150,25 @@ fn what_ends_a_stack_early() {
     let read = |object| read(&code, object);
     let mut deferred = deferred(&code);
 
-    let (frames, status) = deferred.unwind(ip, sp, bp, &stack, rule, read);
+    let (frames, status) = unwind(&mut deferred, ip, sp, bp, &stack, rule, read);
     assert_eq!((frames.len(), status), (MAX_FRAMES, UnwindStatus::Depth));
     assert_eq!(frames[1..], expected[1..MAX_FRAMES]);
 
     for len in [0, 3, 1000, 8 << 10] {
-        let (frames, status) = deferred.unwind(ip, sp, bp, &stack[..len], rule, read);
+        let (frames, status) = unwind(&mut deferred, ip, sp, bp, &stack[..len], rule, read);
         assert_eq!(status, UnwindStatus::ReadFault);
         assert_eq!(frames[1..], expected[1..frames.len()]);
     }
 
-    let (frames, status) = deferred.unwind(ip, sp, bp, &stack, |_| Rule::UNSUPPORTED, read);
+    let (frames, status) = unwind(&mut deferred, ip, sp, bp, &stack, |_| Rule::UNSUPPORTED, read);
     assert_eq!((frames, status), (vec![ip], UnwindStatus::UnsupportedRule));
-    let (frames, status) = deferred.unwind(ip, sp, 0, &stack, |_| Rule::NONE, read);
+    let (frames, status) = unwind(&mut deferred, ip, sp, 0, &stack, |_| Rule::NONE, read);
     assert_eq!((frames, status), (vec![ip], UnwindStatus::NoRule));
-    let (frames, status) = deferred.unwind(ip, sp, bp, &stack, |_| Rule::STOP, read);
+    let (frames, status) = unwind(&mut deferred, ip, sp, bp, &stack, |_| Rule::STOP, read);
     assert_eq!((frames, status), (vec![ip], UnwindStatus::Complete));
 
     deferred.set_code([]);
-    let (frames, status) = deferred.unwind(ip, sp, bp, &stack, rule, read);
+    let (frames, status) = unwind(&mut deferred, ip, sp, bp, &stack, rule, read);
     assert_eq!((frames, status), (vec![ip], UnwindStatus::UnknownCode));
 }
 
@@ -164,7 +179,8 @@ fn an_object_that_is_none() {
     deferred.set_code([Mapping { start, end, bias: u64::MAX, object: 0 }]);
     for bytes in [&b"#!/bin/sh\n"[..], b""] {
         let read = |_| Some(bytes.to_vec());
-        let (frames, status) = deferred.unwind(0x1808, 64, 64, &[0; 64], |_| Rule::NONE, read);
+        let (frames, status) =
+            unwind(&mut deferred, 0x1808, 64, 64, &[0; 64], |_| Rule::NONE, read);
         assert_eq!((frames, status), (vec![0x1808], UnwindStatus::NoRule));
     }
 }
@@ -186,7 +202,7 @@ fn an_object_is_read_once_and_only_if_it_is_needed() {
     ] {
         deferred.set_code(now.iter().copied());
         let rule = |address| rule_at(&code, address);
-        let (_, status) = deferred.unwind(ip, sp, bp, &stack, rule, |object| {
+        let (_, status) = unwind(&mut deferred, ip, sp, bp, &stack, rule, |object| {
             reads[object as usize] += 1;
             read(&code, object)
         });

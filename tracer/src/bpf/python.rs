@@ -1,0 +1,102 @@
+//! Telling the kernel side of an interpreter.
+
+use tracer_common::{PythonConfig, PythonWalk, names};
+
+use super::{BpfError, Kernel, StackWalk, btf};
+
+/// Why Python's frames are not found on this kernel, whatever the interpreter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PythonObstacle {
+    /// Before 5.17.
+    #[error(
+        "Python frames need Linux 5.17 or newer, whose eBPF programs have loops; stacks are native"
+    )]
+    NoLoops,
+    /// The kernel was built without it, or hides it.
+    #[error(
+        "Python frames need to know where the kernel keeps a thread's registers, and /sys/kernel/btf/vmlinux doesn't say: use a kernel with CONFIG_DEBUG_INFO_BTF; stacks are native"
+    )]
+    NoBtf,
+    /// Stacks are the kernel's own.
+    #[error("stacks are those of bpf_get_stack, which have no Python frames")]
+    KernelStacks,
+}
+
+impl Kernel {
+    /// What stands in the way of finding Python's frames; `None` where nothing does.
+    pub fn python_obstacle(&self) -> Option<PythonObstacle> {
+        if self.walk == StackWalk::Kernel {
+            Some(PythonObstacle::KernelStacks)
+        } else if self.chain.is_linked() {
+            Some(PythonObstacle::NoLoops)
+        } else {
+            btf::thread_pointer().is_none().then_some(PythonObstacle::NoBtf)
+        }
+    }
+
+    /// Has stacks from now on tell of an interpreter's frames, or no longer ([`PythonWalk::None`]). To be called
+    /// again where the target has replaced its image. Stacks that are known stay as they are.
+    ///
+    /// Waits until no program is at work any more that knew it otherwise.
+    ///
+    /// # Errors
+    ///
+    /// Where it is not fit to be used, which [`Kernel::python_obstacle`] or [`is_fit`] tell, or the map can't be
+    /// written.
+    pub fn set_python(&mut self, config: &PythonConfig) -> Result<(), BpfError> {
+        if config.walk != PythonWalk::None as u32 {
+            if let Some(source) = self.python_obstacle() {
+                return Err(BpfError::Python { source });
+            }
+            if !is_fit(config) {
+                return Err(BpfError::PythonOffsets);
+            }
+        }
+        if self.python == *config {
+            return Ok(());
+        }
+        // A program copies nothing: it must not read half of one and half of the other.
+        if self.python.walk != PythonWalk::None as u32 {
+            self.write_python(PythonConfig { walk: PythonWalk::None as u32, ..self.python })?;
+            self.settler.settle();
+        }
+        self.write_python(PythonConfig { walk: PythonWalk::None as u32, ..*config })?;
+        self.write_python(*config)
+    }
+
+    fn write_python(&mut self, config: PythonConfig) -> Result<(), BpfError> {
+        self.maps.python.set(0, config, 0).map_err(BpfError::map(names::PYTHON))?;
+        self.python = config;
+        Ok(())
+    }
+}
+
+/// Whether the kernel side can follow these offsets: of a frame it reads 120 bytes at most.
+pub fn is_fit(config: &PythonConfig) -> bool {
+    const FRAME_BYTES: u32 = 120;
+    let words = [config.previous, config.code, config.instruction];
+    words.iter().all(|offset| offset % 8 == 0 && offset + 8 <= FRAME_BYTES)
+        && config.owner < FRAME_BYTES
+        && (PythonWalk::Each as u32..=PythonWalk::Shim as u32).contains(&config.walk)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_beyond_what_is_read_are_refused() {
+        let fit = PythonConfig {
+            walk: PythonWalk::Each as u32,
+            previous: 24,
+            code: 32,
+            instruction: 96,
+            ..PythonConfig::default()
+        };
+        assert!(is_fit(&fit));
+        assert!(!is_fit(&PythonConfig { walk: 9, ..fit }));
+        assert!(!is_fit(&PythonConfig { code: 120, ..fit }));
+        assert!(!is_fit(&PythonConfig { previous: 25, ..fit }));
+        assert!(!is_fit(&PythonConfig { owner: 120, ..fit }));
+    }
+}
