@@ -2,13 +2,14 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use procfs::process::MMPermissions;
 use tracer_common::{PythonConfig, Space};
 
 use super::{
     Memory, Unfit, Version, check, debug_offsets,
     image::{Image, may_be_python},
     layout::Layout,
-    places::{self, Places},
+    places::Places,
     thread_data::{ThreadData, is_c_library},
     unfit::Build,
 };
@@ -131,13 +132,18 @@ impl Finder {
         memory: &Arc<Memory>,
         image: &Image,
     ) -> Result<Option<Interpreter>, Unfit> {
-        let Some(places) = places::find(image, modules, memory)? else { return Ok(None) };
+        let Some(places) = image.places_in(modules) else { return Ok(None) };
         let version = image.version;
         let wrong = |what| Unfit::Layout { version, what };
-        let layout = layout(memory, &places, version)?;
-        let initialized = memory.u32(places.initialized).is_some_and(|it| it != 0);
-        // Before it says that it is initialized, anything may still be missing.
-        let is_early = |unfit: Unfit| if initialized { Err(unfit) } else { Ok(None) };
+        // Before it says that it is initialized, anything may still be missing; and it says nothing before it is there.
+        let is_early = |unfit: Unfit| {
+            let initialized = memory.u32(places.initialized).is_some_and(|it| it != 0);
+            if initialized && is_writable(pid, places.initialized) { Err(unfit) } else { Ok(None) }
+        };
+        let layout = match layout(memory, &places, version) {
+            Ok(layout) => layout,
+            Err(unfit) => return is_early(unfit),
+        };
         if let Err(what) = check::types(memory, &places, &layout) {
             return is_early(wrong(what));
         }
@@ -174,6 +180,17 @@ impl Finder {
         }
         found
     }
+}
+
+/// Whether a variable may be there: the loader maps an object's data last, and before that another part of the file.
+fn is_writable(pid: Pid, address: u64) -> bool {
+    let process = procfs::process::Process::new(pid.0.cast_signed());
+    process.and_then(|process| process.maps()).is_ok_and(|maps| {
+        maps.iter().any(|map| {
+            (map.address.0..map.address.1).contains(&address)
+                && map.perms.contains(MMPermissions::WRITE)
+        })
+    })
 }
 
 /// By what the interpreter tells of itself, or by its version.
