@@ -107,7 +107,7 @@ fn assert_runs(chain: &Chain) {
     assert!(!chain.truncated);
 }
 
-fn ready(pid: Pid) -> Result<Interpreter> {
+fn ready(pid: Pid) -> Result<Box<Interpreter>> {
     match find(pid)? {
         Found::Ready(interpreter) => Ok(interpreter),
         other => bail!("not ready: {other:?}"),
@@ -137,6 +137,31 @@ fn deeper_than_there_is_room_for_is_cut() -> Result<()> {
         assert!(chain.truncated, "{python}");
         let kept = if chain.runs.len() == 64 { 64 } else { 256 };
         assert_eq!(chain.frames.len(), kept, "{python}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_subinterpreter_has_its_own_frames() -> Result<()> {
+    for python in interpreters()? {
+        let mut target = Target::start(python.command().arg(script("subinterpreter.py")))?;
+        if target.expect("up")?.contains("none") {
+            continue;
+        }
+        let interpreter = ready(Pid(target.pid()))?;
+        let threads = interpreter.threads();
+        let [(state, _)] = threads[..] else { bail!("{python}: {threads:?}") };
+        let config = interpreter.config(Space(0));
+        let chain = Chain::read(interpreter.memory(), &config, state).context("unreadable")?;
+        let named = named(&interpreter, &mut Names::new(Pid(target.pid()), None), &chain.frames)?;
+        let names: Vec<_> = named.iter().map(|(_, _, name)| name.as_str()).collect();
+        // Up to 3.11 a thread's own state is the first that it ever had.
+        let inner: &[_] = if python.version.minor >= 12 { &["inner", "<module>"] } else { &[] };
+        if python.version.minor >= 12 {
+            assert_eq!(names, inner, "{python}");
+        } else {
+            assert_eq!(names, ["outer", "<module>"], "{python}");
+        }
     }
     Ok(())
 }

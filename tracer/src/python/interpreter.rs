@@ -11,6 +11,7 @@ use super::{
     layout::Layout,
     places::Places,
     thread_data::{ThreadData, is_c_library},
+    threads::{self, ThreadState},
     unfit::Build,
 };
 use crate::{
@@ -29,7 +30,7 @@ pub enum Found {
     /// after a start, and at each look at the mappings.
     NotYet,
     /// One whose frames can be walked. Holds until the process replaces its image.
-    Ready(Interpreter),
+    Ready(Box<Interpreter>),
     /// One whose frames can't.
     Unfit(Unfit),
 }
@@ -66,11 +67,18 @@ impl Interpreter {
         &self.memory
     }
 
-    /// The addresses of its threads' `PyThreadState`s, each with the thread's id in its innermost pid namespace, or 0 where
-    /// none is kept (3.10).
+    /// The `PyThreadState`s that its threads have as their own, as the kernel side finds them, each with the thread's id in its
+    /// innermost pid namespace, or 0 where none is kept (3.10). By id and address.
     pub fn threads(&self) -> Vec<(u64, u64)> {
-        let all = super::threads::all(&self.memory, &self.layout, self.places.head);
-        all.unwrap_or_default().iter().map(|state| (state.address, state.id)).collect()
+        let all = threads::all(&self.memory, &self.layout, self.places.head).unwrap_or_default();
+        let slot = |state: &ThreadState| {
+            self.memory.u64(state.thread.wrapping_add(self.config.thread_state))
+        };
+        let is_own = |state: &ThreadState| state.thread != 0 && slot(state) == Some(state.address);
+        let own = all.iter().filter(|state| is_own(state));
+        let mut own: Vec<_> = own.map(|state| (state.address, state.id)).collect();
+        own.sort_unstable_by_key(|(address, id)| (*id, *address));
+        own
     }
 }
 
@@ -131,7 +139,7 @@ impl Finder {
         modules: &Modules,
         memory: &Arc<Memory>,
         image: &Image,
-    ) -> Result<Option<Interpreter>, Unfit> {
+    ) -> Result<Option<Box<Interpreter>>, Unfit> {
         let Some(places) = image.places_in(modules) else { return Ok(None) };
         let version = image.version;
         let wrong = |what| Unfit::Layout { version, what };
@@ -161,7 +169,8 @@ impl Finder {
         }
         let memory = Arc::clone(memory);
         let path = Arc::clone(&image.path);
-        Ok(Some(Interpreter { memory, layout, places, path, version, config }))
+        let found = Interpreter { memory, layout, places, path, version, config };
+        Ok(Some(Box::new(found)))
     }
 
     fn thread_data(&mut self, modules: &Modules) -> Result<ThreadData, Unfit> {
