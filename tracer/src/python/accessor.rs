@@ -82,7 +82,7 @@ impl State<'_> {
     }
 
     fn step(&mut self, instruction: &Instruction, info: &mut InstructionInfoFactory) {
-        let into = instruction.op0_register();
+        let target = instruction.op0_register();
         let value = self.result_of(instruction);
         let info = info.info_options(instruction, InstructionInfoOptions::NO_MEMORY_USAGE);
         for used in info.used_registers() {
@@ -92,10 +92,11 @@ impl State<'_> {
             }
         }
         // What sets 32 bits clears the others; fewer leave something unknown.
-        if instruction.op0_kind() == OpKind::Register && (into.is_gpr64() || into.is_gpr32()) {
-            if let Some(value) = value {
-                self.set(into, value);
-            }
+        if instruction.op0_kind() == OpKind::Register
+            && (target.is_gpr64() || target.is_gpr32())
+            && let Some(value) = value
+        {
+            self.set(target, value);
         }
     }
 

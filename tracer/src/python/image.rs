@@ -2,32 +2,16 @@
 
 use std::{collections::HashMap, path::Path, sync::Arc};
 
-use super::{Unfit, Version, unfit::Build, version_text};
+use super::{Unfit, Version, places::Places, unfit::Build, version_text};
 use crate::{
     sites::{elf::Elf, symbols},
-    target::{Module, ModuleId, read_object},
+    target::{Module, ModuleId, Modules, read_object},
     units::ElfAddr,
 };
 
-/// Functions whose code tells where a variable is.
-pub(super) mod function {
-    pub(in super::super) const INITIALIZED: &str = "Py_IsInitialized";
-    pub(in super::super) const HEAD: &str = "PyInterpreterState_Head";
-    pub(in super::super) const THREAD: &str = "PyGILState_GetThisThreadState";
-    pub(super) const VERSION: &str = "Py_GetVersion";
-}
-
-/// Variables.
-pub(super) mod variable {
-    pub(in super::super) const RUNTIME: &str = "_PyRuntime";
-    pub(in super::super) const CODE: &str = "PyCode_Type";
-    pub(in super::super) const TEXT: &str = "PyUnicode_Type";
-    pub(in super::super) const NONE: &str = "_Py_NoneStruct";
-    pub(super) const VERSION: &str = "Py_Version";
-}
-
-const FUNCTIONS: [&str; 3] = [function::INITIALIZED, function::HEAD, function::THREAD];
-const VARIABLES: [&str; 4] = [variable::RUNTIME, variable::CODE, variable::TEXT, variable::NONE];
+/// What says which version it is: the function in all versions, the number from 3.11 on.
+const VERSION_FUNCTION: &str = "Py_GetVersion";
+const VERSION: &str = "Py_Version";
 
 /// What only such builds export. A name that begins with one of these will do.
 const TELL_TALES: [(&str, Build); 7] = [
@@ -46,8 +30,8 @@ pub(super) struct Image {
     pub(super) id: ModuleId,
     pub(super) path: Arc<str>,
     pub(super) version: Version,
-    functions: HashMap<&'static str, (ElfAddr, Vec<u8>)>,
-    variables: HashMap<&'static str, ElfAddr>,
+    /// By the object's own headers.
+    pub(super) places: Places,
 }
 
 impl Image {
@@ -57,9 +41,9 @@ impl Image {
         let elf = Elf::parse(&bytes).ok()?;
         let exported: HashMap<&str, _> =
             symbols::exported(&elf).into_iter().map(|symbol| (symbol.name, symbol)).collect();
-        let says_version = exported.get(function::VERSION)?;
+        let says_version = exported.get(VERSION_FUNCTION)?;
         let object = module.path.display().to_string();
-        let version = match symbols::variable(&elf, variable::VERSION) {
+        let version = match symbols::variable(&elf, VERSION) {
             Some(address) => elf
                 .bytes_from(address)
                 .and_then(|bytes| bytes.first_chunk())
@@ -73,35 +57,16 @@ impl Image {
         if let Some(build) = build(exported.keys().copied(), &elf, &module.path) {
             return Some(Err(Unfit::Build { build }));
         }
-        let missing = |symbol| Unfit::Symbol { object: object.clone(), symbol };
-        let functions = FUNCTIONS.map(|name| {
-            let symbol = exported.get(name).ok_or_else(|| missing(name))?;
-            let code = elf.code(symbol.address, symbol.size).ok_or_else(|| missing(name))?;
-            Ok((name, (symbol.address, code.to_vec())))
-        });
-        let variables = VARIABLES
-            .map(|name| Ok((name, symbols::variable(&elf, name).ok_or_else(|| missing(name))?)));
-        let read = || {
-            Ok(Self {
-                id: module.id,
-                path: object.as_str().into(),
-                version,
-                functions: functions.into_iter().collect::<Result<_, _>>()?,
-                variables: variables.into_iter().collect::<Result<_, _>>()?,
-            })
-        };
-        Some(read())
+        let places = Places::find(&elf, &exported, &object);
+        let path = object.into();
+        Some(places.map(|places| Self { id: module.id, path, version, places }))
     }
 
-    /// A function's address by the object's own headers, and its code.
-    pub(super) fn function(&self, name: &'static str) -> (ElfAddr, &[u8]) {
-        let (address, code) = &self.functions[name];
-        (*address, code)
-    }
-
-    /// A variable's address by the object's own headers.
-    pub(super) fn variable(&self, name: &'static str) -> ElfAddr {
-        self.variables[name]
+    /// Where it keeps things in the process; `None` where it isn't mapped now.
+    pub(super) fn places_in(&self, modules: &Modules) -> Option<Places> {
+        let runtime = ElfAddr(self.places.runtime);
+        let address = modules.address_of(self.id, runtime)?;
+        Some(self.places.moved(address.0.wrapping_sub(runtime.0)))
     }
 }
 

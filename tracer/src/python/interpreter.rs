@@ -2,14 +2,16 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use procfs::process::MMPermissions;
 use tracer_common::{PythonConfig, Space};
 
 use super::{
     Memory, Unfit, Version, check, debug_offsets,
     image::{Image, may_be_python},
     layout::Layout,
-    places::{self, Places},
+    places::Places,
     thread_data::{ThreadData, is_c_library},
+    threads::{self, ThreadState},
     unfit::Build,
 };
 use crate::{
@@ -28,7 +30,7 @@ pub enum Found {
     /// after a start, and at each look at the mappings.
     NotYet,
     /// One whose frames can be walked. Holds until the process replaces its image.
-    Ready(Interpreter),
+    Ready(Box<Interpreter>),
     /// One whose frames can't.
     Unfit(Unfit),
 }
@@ -65,11 +67,18 @@ impl Interpreter {
         &self.memory
     }
 
-    /// The addresses of its threads' `PyThreadState`s, each with the thread's id in its innermost pid namespace, or 0 where
-    /// none is kept (3.10).
+    /// The `PyThreadState`s that its threads have as their own, as the kernel side finds them, each with the thread's id in its
+    /// innermost pid namespace, or 0 where none is kept (3.10). By id and address.
     pub fn threads(&self) -> Vec<(u64, u64)> {
-        let all = super::threads::all(&self.memory, &self.layout, self.places.head);
-        all.unwrap_or_default().iter().map(|state| (state.address, state.id)).collect()
+        let all = threads::all(&self.memory, &self.layout, self.places.head).unwrap_or_default();
+        let slot = |state: &ThreadState| {
+            self.memory.u64(state.thread.wrapping_add(self.config.thread_state))
+        };
+        let is_own = |state: &ThreadState| state.thread != 0 && slot(state) == Some(state.address);
+        let own = all.iter().filter(|state| is_own(state));
+        let mut own: Vec<_> = own.map(|state| (state.address, state.id)).collect();
+        own.sort_unstable_by_key(|(address, id)| (*id, *address));
+        own
     }
 }
 
@@ -130,14 +139,19 @@ impl Finder {
         modules: &Modules,
         memory: &Arc<Memory>,
         image: &Image,
-    ) -> Result<Option<Interpreter>, Unfit> {
-        let Some(places) = places::find(image, modules, memory)? else { return Ok(None) };
+    ) -> Result<Option<Box<Interpreter>>, Unfit> {
+        let Some(places) = image.places_in(modules) else { return Ok(None) };
         let version = image.version;
         let wrong = |what| Unfit::Layout { version, what };
-        let layout = layout(memory, &places, version)?;
-        let initialized = memory.u32(places.initialized).is_some_and(|it| it != 0);
-        // Before it says that it is initialized, anything may still be missing.
-        let is_early = |unfit: Unfit| if initialized { Err(unfit) } else { Ok(None) };
+        // Before it says that it is initialized, anything may still be missing; and it says nothing before it is there.
+        let is_early = |unfit: Unfit| {
+            let initialized = memory.u32(places.initialized).is_some_and(|it| it != 0);
+            if initialized && is_writable(pid, places.initialized) { Err(unfit) } else { Ok(None) }
+        };
+        let layout = match layout(memory, &places, version) {
+            Ok(layout) => layout,
+            Err(unfit) => return is_early(unfit),
+        };
         if let Err(what) = check::types(memory, &places, &layout) {
             return is_early(wrong(what));
         }
@@ -155,7 +169,8 @@ impl Finder {
         }
         let memory = Arc::clone(memory);
         let path = Arc::clone(&image.path);
-        Ok(Some(Interpreter { memory, layout, places, path, version, config }))
+        let found = Interpreter { memory, layout, places, path, version, config };
+        Ok(Some(Box::new(found)))
     }
 
     fn thread_data(&mut self, modules: &Modules) -> Result<ThreadData, Unfit> {
@@ -174,6 +189,17 @@ impl Finder {
         }
         found
     }
+}
+
+/// Whether a variable may be there: the loader maps an object's data last, and before that another part of the file.
+fn is_writable(pid: Pid, address: u64) -> bool {
+    let process = procfs::process::Process::new(pid.0.cast_signed());
+    process.and_then(|process| process.maps()).is_ok_and(|maps| {
+        maps.iter().any(|map| {
+            (map.address.0..map.address.1).contains(&address)
+                && map.perms.contains(MMPermissions::WRITE)
+        })
+    })
 }
 
 /// By what the interpreter tells of itself, or by its version.

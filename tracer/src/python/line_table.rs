@@ -120,13 +120,13 @@ mod tests {
             0x80,
             0x80 | 15 << 3, // no line
             0x80 | 13 << 3, // line − 40, which takes two groups
-            0x40 | 17,
+            0x51,
             1,
             0x80 | 14 << 3, // line + 41, and three numbers
-            0x40 | 18,
+            0x52,
             1,
             1,
-            0x40 | 1,
+            0x41,
             1,
             1,
             0x80 | 3 << 3, // same line, one more byte

@@ -1,18 +1,24 @@
-//! Where a running interpreter keeps what leads to its threads.
+//! Where an interpreter keeps what leads to its threads: by its file alone, so that nothing depends on how far the loader is.
+
+use std::collections::HashMap;
 
 use super::{
-    Memory, Unfit,
+    Unfit,
     accessor::{self, Outcome, Sum, Value},
-    image::{Image, function, variable},
 };
-use crate::{target::Modules, units::ElfAddr};
+use crate::{
+    sites::{
+        elf::Elf,
+        linkage::Linkage,
+        symbols::{self, Symbol},
+    },
+    units::ElfAddr,
+};
 
 /// Larger than any `_PyRuntime` (3.12's is 450 KiB, as objects lie in it).
 const MAX_RUNTIME: u64 = 4 << 20;
-/// Below this nothing is mapped: such an address is a sum with a word that the loader has not set yet.
-const NULL_PAGES: u64 = 1 << 16;
 
-/// Addresses in the process.
+/// Addresses, by the object's own headers or in a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Places {
     /// `_PyRuntime`.
@@ -31,35 +37,52 @@ pub(super) struct Places {
     pub(super) none: u64,
 }
 
-/// Finds them. `Ok(None)` where the object is not mapped, or not linked yet.
-pub(super) fn find(
-    image: &Image,
-    modules: &Modules,
-    memory: &Memory,
-) -> Result<Option<Places>, Unfit> {
-    let address = |at: ElfAddr| modules.address_of(image.id, at).map(|address| address.0);
-    let variable = |name| address(image.variable(name));
-    let Some(runtime) = variable(variable::RUNTIME) else { return Ok(None) };
-    let mut linked = true;
-    let mut of = |function, place: fn(Outcome) -> Option<u64>| {
-        let (start, code) = image.function(function);
-        let mut read = |at| memory.u64(at);
-        let outcome = address(start).and_then(|start| accessor::follow(code, start, &mut read));
-        let place = outcome.and_then(place);
-        linked &= place.is_none_or(|place| place >= NULL_PAGES);
-        let inside = |place: &u64| place.wrapping_sub(runtime) < MAX_RUNTIME;
-        place.filter(inside).ok_or(Unfit::Code { object: image.path.to_string(), function })
-    };
-    let initialized = of(function::INITIALIZED, |it| returned(it, 4));
-    let head = of(function::HEAD, |it| returned(it, 8));
-    let key = of(function::THREAD, key);
-    if !linked {
-        return Ok(None);
+impl Places {
+    /// By the object's own headers.
+    pub(super) fn find(
+        elf: &Elf<'_>,
+        exported: &HashMap<&str, Symbol<'_>>,
+        object: &str,
+    ) -> Result<Self, Unfit> {
+        let missing = |symbol| Unfit::Symbol { object: object.to_owned(), symbol };
+        let variable = |name| {
+            symbols::variable(elf, name).map(|address| address.0).ok_or_else(|| missing(name))
+        };
+        let runtime = variable("_PyRuntime")?;
+        let linkage = Linkage::new(elf);
+        let mut slot = |at| Some(linkage.behind(ElfAddr(at))?.address?.0);
+        let mut of = |function, place: fn(Outcome) -> Option<u64>| {
+            let symbol = exported.get(function).ok_or_else(|| missing(function))?;
+            elf.code(symbol.address, symbol.size)
+                .and_then(|code| accessor::follow(code, symbol.address.0, &mut slot))
+                .and_then(place)
+                .filter(|place| place.wrapping_sub(runtime) < MAX_RUNTIME)
+                .ok_or_else(|| Unfit::Code { object: object.to_owned(), function })
+        };
+        Ok(Self {
+            runtime,
+            initialized: of("Py_IsInitialized", |it| returned(it, 4))?,
+            head: of("PyInterpreterState_Head", |it| returned(it, 8))?,
+            key: of("PyGILState_GetThisThreadState", passed_on)?,
+            code_type: variable("PyCode_Type")?,
+            text_type: variable("PyUnicode_Type")?,
+            none: variable("_Py_NoneStruct")?,
+        })
     }
-    let known = (variable(variable::CODE), variable(variable::TEXT), variable(variable::NONE));
-    let (Some(code_type), Some(text_type), Some(none)) = known else { return Ok(None) };
-    let (initialized, head, key) = (initialized?, head?, key?);
-    Ok(Some(Places { runtime, initialized, head, key, code_type, text_type, none }))
+
+    /// In a process where the object is mapped so much further up; may wrap.
+    pub(super) fn moved(self, by: u64) -> Self {
+        let moved = |address: u64| address.wrapping_add(by);
+        Self {
+            runtime: moved(self.runtime),
+            initialized: moved(self.initialized),
+            head: moved(self.head),
+            key: moved(self.key),
+            code_type: moved(self.code_type),
+            text_type: moved(self.text_type),
+            none: moved(self.none),
+        }
+    }
 }
 
 /// Where the word is that a function returns.
@@ -71,7 +94,7 @@ fn returned(outcome: Outcome, len: usize) -> Option<u64> {
 }
 
 /// Where the key is that a function hands on, by its address or, where the next function was inlined, itself.
-fn key(outcome: Outcome) -> Option<u64> {
+fn passed_on(outcome: Outcome) -> Option<u64> {
     match outcome.argument {
         _ if outcome.returns => None,
         Value::Sum(place) => constant(place),

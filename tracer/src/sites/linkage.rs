@@ -20,32 +20,32 @@ use crate::units::ElfAddr;
 
 /// The slots of the global offset table, by address.
 #[derive(Default)]
-pub(super) struct Linkage<'data> {
+pub(crate) struct Linkage<'data> {
     slots: HashMap<ElfAddr, Target<'data>>,
 }
 
 /// What a slot will point to.
 #[derive(Clone, Copy)]
-pub(super) struct Target<'data> {
+pub(crate) struct Target<'data> {
     /// Its name; empty where the slot has none.
-    pub(super) name: &'data str,
+    pub(crate) name: &'data str,
     /// Where this object has it; the loader may prefer another's of the same name, which then is
     /// the program's allocator as much as this one.
-    pub(super) address: Option<ElfAddr>,
+    pub(crate) address: Option<ElfAddr>,
 }
 
 impl<'data> Linkage<'data> {
-    pub(super) fn new(elf: &Elf<'data>) -> Self {
+    pub(crate) fn new(elf: &Elf<'data>) -> Self {
         Self::read(elf).unwrap_or_default()
     }
 
     /// Whether the loader fills the word at this address with a function's address.
-    pub(super) fn is_slot(&self, address: ElfAddr) -> bool {
+    pub(crate) fn is_slot(&self, address: ElfAddr) -> bool {
         self.slots.contains_key(&address)
     }
 
     /// What the slot at this address points to.
-    pub(super) fn behind(&self, address: ElfAddr) -> Option<Target<'data>> {
+    pub(crate) fn behind(&self, address: ElfAddr) -> Option<Target<'data>> {
         self.slots.get(&address).copied()
     }
 

@@ -16,7 +16,7 @@ mod finder;
 mod flow;
 mod functions;
 mod identity;
-mod linkage;
+pub(crate) mod linkage;
 mod lookup;
 mod mapping;
 mod operators;
