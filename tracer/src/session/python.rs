@@ -35,7 +35,7 @@ pub(super) struct Python {
 /// What an image of the target has of Python.
 enum Image {
     Ready {
-        interpreter: Interpreter,
+        interpreter: Box<Interpreter>,
         names: Names,
     },
     /// It has been said.
