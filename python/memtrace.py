@@ -18,7 +18,7 @@ allocated between two blocks belongs to the one that follows, and what the progr
 first one (``memtrace --warmup 1`` leaves that out of growth).
 
 ``memtrace exec`` says by the variable MEMTRACE_CONTROL where it listens. Where that is not set, or nobody listens, nothing
-is done. No function of this module raises an exception of its own or waits longer than ``TIMEOUT``; what a block or a
+is done. No function of this module raises an exception of its own or waits for ever (``TIMEOUT``); what a block or a
 function raises passes through.
 """
 
@@ -47,7 +47,7 @@ else:
 __all__ = ["iteration", "mark", "missed"]
 
 TIMEOUT = 2.0
-"""Seconds that a mark waits for memtrace's answer, at most."""
+"""Seconds that a mark waits for memtrace's answer, at most; and before that, for another thread's mark."""
 
 LONGEST_LABEL = 200
 """Bytes of a label that memtrace takes; the rest is cut off."""
@@ -190,13 +190,12 @@ class _Channel:
     def mark(self, label: Optional[object]) -> bool:
         if os.getpid() != self._owner:
             return False
-        deadline = time.monotonic() + TIMEOUT
         # With a limit: the lock's holder may be this very thread, which a signal handler or a finaliser has interrupted.
         if not self._lock.acquire(timeout=TIMEOUT):
             self.missed += 1
             return False
         try:
-            return self._exchange(_line(label), deadline)
+            return self._exchange(_line(label), time.monotonic() + TIMEOUT)
         except OSError:
             return False  # nobody is there, or no longer
         finally:
