@@ -391,6 +391,20 @@ mod tests {
     }
 
     #[test]
+    fn a_function_of_python_marks_under_exec_only() {
+        let config =
+            resolved("memtrace exec --mark-py shop:Cart.add --mark-every 3 -- python3 x.py");
+        let function = config.mark_py.as_ref().expect("given");
+        assert_eq!((function.module.as_str(), function.function.as_str()), ("shop", "Cart.add"));
+        assert_eq!((config.mark_every, config.expects_marks()), (3, true));
+        assert_eq!(resolved("memtrace exec --mark-fn f -- ls").mark_every, 1);
+        assert!(config_error("memtrace exec --mark-py shop -- ls").contains("MODULE:FUNCTION"));
+        assert!(config_error("memtrace --pid 1 --mark-every 2").contains("add --mark-fn SYMBOL"));
+        assert!(config_error("memtrace exec --mark-py a:b --runs 2 -- ls").contains("--mark-py"));
+        assert!(Arguments::try_parse_from("memtrace --pid 1 --mark-py a:b".split(' ')).is_err());
+    }
+
+    #[test]
     fn a_command_is_one_iteration_and_keeps_its_stdout() {
         for line in ["memtrace exec -- ls -l", "memtrace exec ls -l"] {
             let config = resolved(line);

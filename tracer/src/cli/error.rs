@@ -58,7 +58,9 @@ pub enum UsageError {
         text: String,
     },
     /// Calls of nothing.
-    #[error("--mark-every counts calls of a function: add --mark-fn SYMBOL or, under exec, --mark-py MODULE:FUNCTION")]
+    #[error(
+        "--mark-every counts calls of a function: add --mark-fn SYMBOL or, under exec, --mark-py MODULE:FUNCTION"
+    )]
     NothingToCount,
     /// Not two FIFOs, nor one.
     #[error(

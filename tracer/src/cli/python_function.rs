@@ -56,7 +56,9 @@ mod tests {
 
     #[test]
     fn what_else_may_be_typed_is_refused() {
-        for text in ["", "app", "app:", ":f", "app.py:f()", "a:b:c", "a..b:f", "a:1f", "a\nb:f", "a/b:f"] {
+        for text in
+            ["", "app", "app:", ":f", "app.py:f()", "a:b:c", "a..b:f", "a:1f", "a\nb:f", "a/b:f"]
+        {
             let error = PythonFunction::parse(text).expect_err(text).to_string();
             assert!(error.contains("--mark-py") && error.contains("MODULE:FUNCTION"), "{error}");
         }

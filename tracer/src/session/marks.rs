@@ -53,7 +53,7 @@ pub(super) enum Asked {
 #[derive(Debug)]
 pub(super) struct Answers {
     voice: Voice,
-    answers: Vec<Result<(), Refused>>,
+    to_lines: Vec<Result<(), Refused>>,
     /// Whether the run is to end.
     pub(super) stop: bool,
 }
@@ -112,7 +112,7 @@ impl Marks {
     /// Answers words whose effect is complete by now.
     pub(super) fn answer(&mut self, answers: &Answers) {
         if let Some(control) = self.control(answers.voice) {
-            answers.answers.iter().for_each(|answer| control.answer(answer.as_ref().copied()));
+            answers.to_lines.iter().for_each(|answer| control.answer(answer.as_ref().copied()));
         }
         if answers.stop {
             self.stopped = Some(answers.voice);
@@ -147,7 +147,7 @@ pub(super) fn obey(
     voice: Voice,
     words: Vec<Said>,
 ) -> Result<Answers, SessionError> {
-    let mut answers = Answers { voice, answers: Vec::with_capacity(words.len()), stop: false };
+    let mut answers = Answers { voice, to_lines: Vec::with_capacity(words.len()), stop: false };
     for said in words {
         let answer = match said {
             _ if !recorder.is_recording() => Err(Refused::Ended),
@@ -164,7 +164,7 @@ pub(super) fn obey(
             Ok(Word::Ping) => Ok(()),
             Err(refused) => Err(refused),
         };
-        answers.answers.push(answer);
+        answers.to_lines.push(answer);
     }
     Ok(answers)
 }

@@ -28,6 +28,8 @@ const TOLD: u64 = 10;
 pub(super) struct Control {
     name: &'static str,
     receiver: Receiver,
+    /// Not on the stack, for that is the future's.
+    bytes: Box<[u8]>,
     ack: Option<Ack>,
     lines: Lines,
     said: VecDeque<Said>,
@@ -40,10 +42,7 @@ impl Control {
     /// # Errors
     ///
     /// Where one is missing, is no FIFO, or can't be opened.
-    pub(super) fn open(
-        name: &'static str,
-        fifos: &ControlFifos,
-    ) -> Result<Self, SessionError> {
+    pub(super) fn open(name: &'static str, fifos: &ControlFifos) -> Result<Self, SessionError> {
         let failed = |path: &Path| {
             let path = path.to_owned();
             |source| SessionError::Control { path, source }
@@ -57,20 +56,27 @@ impl Control {
             Some(path) => Some(Ack::open(name, path).map_err(failed(path))?),
             None => None,
         };
-        Ok(Self { name, receiver, ack, lines: Lines::default(), said: VecDeque::new(), refused: 0 })
+        Ok(Self {
+            name,
+            receiver,
+            bytes: vec![0; 4096].into(),
+            ack,
+            lines: Lines::default(),
+            said: VecDeque::new(),
+            refused: 0,
+        })
     }
 
     /// The next lines, at least one. What is not a mark is the last of its batch. Can be cancelled at any time.
     pub(super) async fn next(&mut self) -> Vec<Said> {
-        let mut bytes = [0; 4096];
         while self.said.is_empty() {
             let read = match self.receiver.readable().await {
-                Ok(()) => self.receiver.try_read(&mut bytes),
+                Ok(()) => self.receiver.try_read(&mut self.bytes),
                 Err(error) => Err(error),
             };
             match read {
                 Ok(0) => self.writers_left(),
-                Ok(read) => self.lines.feed(&bytes[..read], |said| self.said.push_back(said)),
+                Ok(read) => self.lines.feed(&self.bytes[..read], |said| self.said.push_back(said)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => {
                     tracing::warn!("{}: no more words are read: {error}", self.name);
@@ -103,11 +109,10 @@ impl Control {
     pub(super) fn end(mut self) {
         /// More than a pipe holds by default.
         const MOST_READS: usize = 32;
-        let mut bytes = [0; 4096];
         for _ in 0..MOST_READS {
-            match rustix::io::read(&self.receiver, &mut bytes) {
+            match rustix::io::read(&self.receiver, &mut *self.bytes) {
                 Ok(read) if read > 0 => {
-                    self.lines.feed(&bytes[..read], |said| self.said.push_back(said));
+                    self.lines.feed(&self.bytes[..read], |said| self.said.push_back(said));
                 }
                 _ => break,
             }
