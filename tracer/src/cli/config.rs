@@ -12,7 +12,7 @@ use clap::ColorChoice;
 use serde::Serialize;
 
 use super::{
-    ControlFifos, JudgingConfig, UsageError,
+    ControlFifos, JudgingConfig, PythonFunction, UsageError,
     arguments::{BenchMode, FormatArgument, NativeFramesArgument, TraceArguments},
 };
 use crate::{analysis::NativeFrames, units::Pid};
@@ -52,7 +52,9 @@ pub struct TraceConfig {
     pub target_marks: bool,
     /// Function that marks.
     pub mark_fn: Option<MarkFunction>,
-    /// Entries of that function per mark.
+    /// Function of a Python program that marks.
+    pub mark_py: Option<PythonFunction>,
+    /// Calls of these functions per mark.
     pub mark_every: u64,
     /// Where a script's words come from.
     pub control: Option<ControlFifos>,
@@ -148,9 +150,17 @@ pub struct MarkFunction {
 
 impl TraceConfig {
     /// Gives the arguments their meaning: defaults resolved, contradictions refused.
-    pub(super) fn new(target: Target, trace: TraceArguments) -> Result<Self, UsageError> {
+    pub(super) fn new(
+        target: Target,
+        trace: TraceArguments,
+        mark_py: Option<&str>,
+    ) -> Result<Self, UsageError> {
         let attaches = matches!(target, Target::Pid(_));
         let mark_fn = trace.mark_fn.map(|text| MarkFunction::parse(&text)).transpose()?;
+        let mark_py = mark_py.map(PythonFunction::parse).transpose()?;
+        if trace.mark_every.is_some() && mark_fn.is_none() && mark_py.is_none() {
+            return Err(UsageError::NothingToCount);
+        }
         let control = trace.control.map(|text| ControlFifos::parse(&text)).transpose()?;
         let marks_by_default =
             attaches && trace.interval.is_none() && mark_fn.is_none() && control.is_none();
@@ -191,7 +201,8 @@ impl TraceConfig {
             marks_by_default,
             target_marks: false,
             mark_fn,
-            mark_every: trace.mark_every,
+            mark_py,
+            mark_every: trace.mark_every.unwrap_or(1),
             control,
             top: trace.top,
             min_size,
@@ -235,6 +246,7 @@ impl TraceConfig {
     pub fn expects_marks(&self) -> bool {
         self.interval.is_some()
             || self.mark_fn.is_some()
+            || self.mark_py.is_some()
             || self.control.is_some()
             || self.target_marks
             || self.runs > 1
@@ -258,6 +270,7 @@ impl TraceConfig {
         let others = [
             (self.interval.is_some(), "--interval"),
             (self.mark_fn.is_some(), "--mark-fn"),
+            (self.mark_py.is_some(), "--mark-py"),
             (self.control.is_some(), "--control"),
             (self.iterations.is_some(), "--iterations"),
         ];
@@ -383,6 +396,20 @@ mod tests {
         assert_eq!(marking("memtrace --pid 1 --until-stable").iterations, Some(100));
         let asked = marking("memtrace --pid 1 -i 2s");
         assert_eq!((asked.interval, asked.iterations), (Some(Duration::from_secs(2)), Some(5)));
+    }
+
+    #[test]
+    fn a_function_of_python_marks_under_exec_only() {
+        let config =
+            resolved("memtrace exec --mark-py shop:Cart.add --mark-every 3 -- python3 x.py");
+        let function = config.mark_py.as_ref().expect("given");
+        assert_eq!((function.module.as_str(), function.function.as_str()), ("shop", "Cart.add"));
+        assert_eq!((config.mark_every, config.expects_marks()), (3, true));
+        assert_eq!(resolved("memtrace exec --mark-fn f -- ls").mark_every, 1);
+        assert!(config_error("memtrace exec --mark-py shop -- ls").contains("MODULE:FUNCTION"));
+        assert!(config_error("memtrace --pid 1 --mark-every 2").contains("add --mark-fn SYMBOL"));
+        assert!(config_error("memtrace exec --mark-py a:b --runs 2 -- ls").contains("--mark-py"));
+        assert!(Arguments::try_parse_from("memtrace --pid 1 --mark-py a:b".split(' ')).is_err());
     }
 
     #[test]

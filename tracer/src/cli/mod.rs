@@ -8,6 +8,7 @@ mod diff;
 mod error;
 mod exit;
 mod judging;
+mod python_function;
 mod request;
 mod talk;
 
@@ -17,5 +18,6 @@ pub use control::ControlFifos;
 pub use error::UsageError;
 pub use exit::Exit;
 pub use judging::JudgingConfig;
+pub use python_function::PythonFunction;
 pub use request::{DiffConfig, Request};
 pub use talk::set_up_talk;

@@ -63,6 +63,17 @@ pub enum SessionError {
         #[source]
         source: io::Error,
     },
+    /// The command can't be given a line of its own to us.
+    #[error(
+        "--mark-py: no folder for the Python program's marks can be made below {}; set TMPDIR to a folder that can be written to, with neither comma nor colon in its name", path.display()
+    )]
+    OwnLine {
+        /// Where temporary folders are made.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// An object could not be read.
     #[error("{}: can't be read as an ELF object", path.display())]
     Object {

@@ -40,9 +40,10 @@ impl Launch {
     pub(super) fn of(
         command: &[OsString],
         identity: Option<&Identity>,
+        environment: &[(&str, OsString)],
     ) -> Result<Self, SessionError> {
         let mut steps = Steps::start();
-        let held = Held::start(command, identity)?;
+        let held = Held::start(command, identity, environment)?;
         let process = Process::open(held.pid())?;
         steps.done("starting the command");
         Ok(Self { held, process, steps })

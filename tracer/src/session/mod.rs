@@ -18,6 +18,7 @@ mod linkers;
 mod marks;
 mod memory;
 mod names;
+mod own_line;
 mod pace;
 mod pid;
 mod prober;
