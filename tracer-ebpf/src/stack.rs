@@ -11,7 +11,7 @@ use tracer_common::{
 };
 
 use crate::{
-    calls::Returned, control, epochs::Now, kernel_stack, memo, raw, tables, tally, walk::walk,
+    calls::Returned, control, epochs::Now, in_flight, kernel_stack, memo, raw, tables, tally, walk::walk,
 };
 
 #[map]
@@ -38,7 +38,8 @@ pub enum Source {
 #[inline(always)]
 pub fn capture(call: &Returned, now: Now, thread: *mut ThreadState, source: Source) -> StackId {
     if control::kernel_stacks() {
-        return kernel_stack::capture(call, now.space, thread);
+        let id = kernel_stack::capture(call, now.space, thread);
+        return in_flight::in_domain(thread, id);
     }
     match source {
         Source::Walk => {
@@ -75,7 +76,8 @@ pub fn recall(call: &Returned, now: Now, thread: *mut ThreadState) -> Option<Sta
     if outdated {
         return None;
     }
-    memo::recall(thread, ip, sp, bp, tables::generation(now.space)?)
+    let id = memo::recall(thread, ip, sp, bp, tables::generation(now.space)?)?;
+    Some(in_flight::in_domain(thread, id))
 }
 
 /// Whether user space has the stack.

@@ -141,7 +141,8 @@ impl Recorder {
         let (addresses, status) = unwinder.unwind(ip, sp, bp, &raw.bytes, rule_at, read);
         let words: Vec<_> = addresses.into_iter().map(|at| word(&self.modules, at)).collect();
         let unwound = KnownStack::new(&words, status);
-        let whole = StackKey { space: raw.space, stack: id(raw.space, &words, status) };
+        let whole = id(raw.space, &words, status).in_domain(raw.stack.domain());
+        let whole = StackKey { space: raw.space, stack: whole };
         self.deferred.aliases.keep_unwound(&mut self.stacks, key, whole, unwound);
     }
 
