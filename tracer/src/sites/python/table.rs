@@ -54,7 +54,7 @@ pub fn object_tables(object: &[u8]) -> Result<Option<ObjectTables>, TableError> 
     let start = |name: &str| {
         exported.iter().find(|symbol| symbol.name == name).map(|symbol| symbol.address)
     };
-    if start("PyObject_Malloc").is_none() || start("Py_BytesMain").is_none() {
+    if start("PyObject_Malloc").is_none() || start("Py_IsInitialized").is_none() {
         return Ok(None);
     }
     let table = |prefix: &str| {

@@ -37,7 +37,7 @@ const SOURCE: &str = "
     KIND(PyMem_Raw, RAW, RAW.malloc(RAW.ctx, n))
     KIND(PyMem_, MEMORY, MEMORY.malloc(MEMORY.ctx, n))
     KIND(PyObject_, OBJECT, OBJECT_MALLOC)
-    int Py_BytesMain(void) { setup(); return 0; }
+    int Py_IsInitialized(void) { setup(); return 1; }
     OTHER
 ";
 /// The tables are the interpreter's own variables.
@@ -99,7 +99,7 @@ fn tables_behind_the_global_offset_table_are_found() {
 #[test]
 fn tables_of_an_executable_are_found_behind_promoted_calls() {
     for flags in [["-rdynamic", "-no-pie", "-DX"], ["-rdynamic", "-pie", "-fPIE"]] {
-        let main = "int main(void) { return Py_BytesMain(); }";
+        let main = "int main(void) { return Py_IsInitialized(); }";
         let object = interpreter(VARIABLES, OF_VARIABLES, PROMOTED, main, &flags);
         let Some(object) = object else { return };
         let tables = object_tables(&object).expect("of a known form").expect("an interpreter");
