@@ -12,6 +12,7 @@ pub mod compare;
 pub mod doctor;
 pub mod gates;
 pub mod ledger;
+pub mod python_objects;
 pub mod release;
 pub mod report;
 pub mod session;

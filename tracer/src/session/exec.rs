@@ -42,7 +42,7 @@ pub(super) async fn run(
     let judge = Judge::open(config)?;
     let sink = Sink::open(&config.output)?;
     let identity = if as_root { None } else { Identity::behind_sudo()? };
-    let launch = Launch::of(command, identity.as_ref())?;
+    let launch = Launch::of(config, command, identity.as_ref())?;
     let mut writer = Writer::new(config, sink, judge, &launch.process);
     let mut run = Run::start(config, launch, None)?;
     let mut retired = None;
@@ -57,7 +57,7 @@ pub(super) async fn run(
             break (ended, status);
         }
         left -= 1;
-        let launch = Launch::of(command, identity.as_ref())?;
+        let launch = Launch::of(config, command, identity.as_ref())?;
         let next = Run::start(config, launch, Some(&mut run.recorder))?;
         let earlier = std::mem::replace(&mut run, next);
         if retired.is_none() {

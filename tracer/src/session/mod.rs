@@ -21,6 +21,7 @@ mod pace;
 mod pid;
 mod prober;
 mod progress;
+mod python_objects;
 mod recorder;
 mod repeated;
 mod retired;

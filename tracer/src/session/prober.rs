@@ -11,6 +11,7 @@ use std::{
 use super::{
     SessionError,
     linkers::{self, Linkers},
+    python_objects::ObjectProbes,
     unwinding::Unwinding,
 };
 use crate::{
@@ -46,6 +47,8 @@ pub(super) struct Prober {
     linkers: Linkers,
     /// What the kernel side knows by address, which another image has elsewhere.
     placed: BTreeMap<ModuleId, Placed>,
+    /// Python's own allocator.
+    pub(super) objects: ObjectProbes,
 }
 
 /// What of an object the kernel side has to know by its address in the target.
@@ -73,6 +76,7 @@ impl Prober {
             files: BTreeMap::new(),
             linkers: Linkers::default(),
             placed: BTreeMap::new(),
+            objects: ObjectProbes::default(),
         }
     }
 
@@ -221,6 +225,8 @@ impl Prober {
             self.linkers.add(module.id, &object);
         }
         self.probe_allocator(kernel, module.id, probed, &object)?;
+        self.objects.look(module, &object);
+        self.probe_objects_of(kernel, module)?;
         self.probe_mappings(kernel, probed, &object)?;
         self.probe_mark(kernel, probed, module, &object)?;
         self.probe_usdt(kernel, probed, &object)
@@ -319,7 +325,7 @@ impl Prober {
         Ok(())
     }
 
-    fn attach_all(
+    pub(super) fn attach_all(
         &self,
         kernel: &mut Kernel,
         probed: ProbedFile<'_>,
