@@ -95,7 +95,8 @@ impl Interpreter {
         Ok(())
     }
 
-    /// The functions for objects and other memory that are not those for raw memory, which the C allocator serves.
+    /// The functions for objects and other memory, except where they are those for raw memory, which the C allocator
+    /// serves.
     fn named(
         &self,
         modules: &Modules,
@@ -104,9 +105,10 @@ impl Interpreter {
         raw: Functions,
     ) -> Result<Vec<ObjectFunction>, PythonObjectsError> {
         let mut wanted: BTreeMap<Addr, Role> = BTreeMap::new();
-        for table in [object, memory] {
-            for ((function, raw), role) in table.into_iter().zip(raw).zip(ROLES) {
-                if function != raw && wanted.insert(function, role).is_some_and(|was| was != role) {
+        // Single functions may be the same: `free` of a hook that is the same for all tables.
+        for table in [object, memory].into_iter().filter(|table| *table != raw) {
+            for (function, role) in table.into_iter().zip(ROLES) {
+                if wanted.insert(function, role).is_some_and(|was| was != role) {
                     return Err(self.no_function(function));
                 }
             }

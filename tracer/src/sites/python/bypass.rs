@@ -4,8 +4,8 @@
 //! then" a copy of its body, "else" the call (GCC with a profile: nearly everywhere in the interpreters of some
 //! distributions). Such a copy hits no probe. What gives it away is a comparison with the function's address.
 //!
-//! So every place that has the address is looked at: one that stores it (which fills a table), or compares with it and calls
-//! nothing through a pointer where it differs (which asks for the mode), is harmless. All others count.
+//! So every place that has the address is looked at: one that stores it (which fills a table), or compares with it and does
+//! not go on to a call through a pointer where it differs (which asks for the mode), is harmless. All others count.
 
 use iced_x86::{
     Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpKind,
@@ -18,7 +18,10 @@ use object::{
 
 use super::moves::{is_clobbered, writes};
 use crate::{
-    sites::elf::{ENDIAN, Elf},
+    sites::{
+        elf::{ENDIAN, Elf},
+        linkage::Linkage,
+    },
     units::ElfAddr,
 };
 
@@ -45,6 +48,7 @@ pub fn bypasses(object: &[u8], functions: &[ElfAddr]) -> Vec<Bypass> {
     let Ok(elf) = Elf::parse(object) else { return Vec::new() };
     // Elsewhere no instruction has an address itself in it: it isn't known before the object is loaded.
     let absolute = elf.header.e_type(ENDIAN) == ET_EXEC;
+    let linkage = Linkage::new(&elf);
     let mut found = Vec::new();
     for segment in elf.segments {
         if segment.p_type(ENDIAN) != PT_LOAD || segment.p_flags(ENDIAN) & PF_X == 0 {
@@ -52,7 +56,7 @@ pub fn bypasses(object: &[u8], functions: &[ElfAddr]) -> Vec<Bypass> {
         }
         let start = segment.p_vaddr(ENDIAN);
         let Ok(code) = segment.data(ENDIAN, elf.data) else { continue };
-        let text = Text { code, start, absolute };
+        let text = Text { code, start, absolute, linkage: &linkage };
         for (end, function) in text.mentions(functions) {
             let instruction = text.ending_at(end, function);
             if let Some(instruction) = instruction.filter(|at| text.goes_past(at, function)) {
@@ -71,6 +75,7 @@ struct Text<'a> {
     start: u64,
     /// Whether it lies where the file says.
     absolute: bool,
+    linkage: &'a Linkage<'a>,
 }
 
 /// What became of an address that a register holds.
@@ -90,8 +95,8 @@ enum Way {
     CallsByPointer,
     /// A call or jump to the function itself does.
     CallsFunction,
-    /// It returns without any call.
-    Returns,
+    /// It returns, or calls something else: what is compared is not what is called.
+    Otherwise,
     /// None of these, as far as it was followed.
     Unknown,
 }
@@ -196,7 +201,7 @@ impl Text<'_> {
                 _ => return true,
             };
             return self.way(equal, function) != Way::CallsFunction
-                && self.way(other, function) != Way::Returns;
+                && self.way(other, function) != Way::Otherwise;
         }
         true
     }
@@ -208,16 +213,17 @@ impl Text<'_> {
             at = instruction.next_ip();
             match instruction.flow_control() {
                 FlowControl::IndirectCall | FlowControl::IndirectBranch => {
-                    return Way::CallsByPointer;
+                    let named = self.is_linked(&instruction);
+                    return if named { Way::Otherwise } else { Way::CallsByPointer };
                 }
-                FlowControl::Return => return Way::Returns,
+                FlowControl::Return => return Way::Otherwise,
                 FlowControl::Call | FlowControl::UnconditionalBranch => {
                     let target = instruction.near_branch_target();
                     if target == function {
                         return Way::CallsFunction;
                     }
                     if instruction.flow_control() == FlowControl::Call {
-                        break;
+                        return Way::Otherwise;
                     }
                     at = target;
                 }
@@ -226,6 +232,15 @@ impl Text<'_> {
             }
         }
         Way::Unknown
+    }
+
+    /// Whether the branch is one to a function that the loader finds by name.
+    fn is_linked(&self, branch: &Instruction) -> bool {
+        branch.is_ip_rel_memory_operand()
+            && self
+                .linkage
+                .behind(ElfAddr(branch.ip_rel_memory_address()))
+                .is_some_and(|target| !target.name.is_empty())
     }
 
     fn at(&self, address: u64) -> Option<Instruction> {

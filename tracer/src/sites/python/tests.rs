@@ -58,6 +58,7 @@ const QUESTIONS: &str = "
     int puts(const char *);
     int is_small(void) { return OBJECT.malloc == small_malloc; }
     int statistics(void) { if (OBJECT.malloc != small_malloc) return 0; puts(\"statistics\"); return 1; }
+    int other(void) { if (OBJECT.malloc == small_malloc) return 0; puts(\"other\"); return 1; }
 ";
 
 fn interpreter(
