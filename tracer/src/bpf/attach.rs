@@ -71,6 +71,10 @@ impl Kernel {
             Role::Brk => "enter_brk",
             Role::Sbrk => "enter_sbrk",
             Role::OperatorNew => "enter_operator_new",
+            Role::PythonMalloc => "enter_python_malloc",
+            Role::PythonCalloc => "enter_python_calloc",
+            Role::PythonRealloc => "enter_python_realloc",
+            Role::PythonFree => "enter_python_free",
         };
         let leave = match role {
             Role::Mmap | Role::Mremap | Role::Brk | Role::Sbrk => Some("leave_mapping"),

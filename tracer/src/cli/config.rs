@@ -13,7 +13,9 @@ use serde::Serialize;
 
 use super::{
     ControlFifos, JudgingConfig, PythonFunction, UsageError,
-    arguments::{BenchMode, FormatArgument, NativeFramesArgument, TraceArguments},
+    arguments::{
+        BenchMode, FormatArgument, NativeFramesArgument, PythonObjectsArgument, TraceArguments,
+    },
 };
 use crate::{analysis::NativeFrames, units::Pid};
 
@@ -75,6 +77,11 @@ pub struct TraceConfig {
     pub allow_seccomp: bool,
     /// `--sync-dlopen`.
     pub sync_dlopen: bool,
+    /// How Python's objects are counted.
+    pub python_objects: PythonObjects,
+    /// Whether nobody said how.
+    #[serde(skip)]
+    pub python_objects_by_default: bool,
     /// What is to be made of growth.
     #[serde(flatten)]
     pub judging: JudgingConfig,
@@ -97,6 +104,16 @@ pub struct TraceConfig {
     /// What the bench compares with.
     #[serde(skip)]
     pub bench: Option<BenchMode>,
+}
+
+/// How Python's objects are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PythonObjects {
+    /// Each.
+    Exact,
+    /// Those that Python takes from the C allocator.
+    Off,
 }
 
 /// Whom to trace.
@@ -217,6 +234,8 @@ impl TraceConfig {
                 NativeFramesArgument::Mixed => NativeFrames::Mixed,
                 NativeFramesArgument::PythonOnly => NativeFrames::PythonOnly,
             },
+            python_objects: PythonObjects::new(trace.python_objects, attaches)?,
+            python_objects_by_default: trace.python_objects.is_none(),
             judging: JudgingConfig::new(trace.judging, trace.force)?,
             max_live: trace.capacity.max_live,
             max_stacks: trace.capacity.max_stacks,
@@ -282,6 +301,18 @@ impl TraceConfig {
             return Err(UsageError::OnlyWarmup { warmup: self.warmup, runs });
         }
         Ok(self)
+    }
+}
+
+impl PythonObjects {
+    /// A service that runs is not to be slowed down unasked; a command is started to be looked at.
+    fn new(asked: Option<PythonObjectsArgument>, attaches: bool) -> Result<Self, UsageError> {
+        match asked {
+            Some(PythonObjectsArgument::Exact) => Ok(Self::Exact),
+            Some(PythonObjectsArgument::Off) => Ok(Self::Off),
+            Some(PythonObjectsArgument::Classes) => Err(UsageError::NoPythonClasses),
+            None => Ok(if attaches { Self::Off } else { Self::Exact }),
+        }
     }
 }
 
@@ -483,6 +514,17 @@ mod tests {
         };
         let settings = serde_json::to_value(&*config).expect("settings are JSON");
         assert_eq!(settings["suppressions"], "s-\u{fffd}");
+    }
+
+    #[test]
+    fn a_command_s_objects_are_counted_and_a_service_is_not_slowed_down() {
+        let objects = |line| resolved(line).python_objects;
+        assert_eq!(objects("memtrace exec -- python3"), PythonObjects::Exact);
+        assert_eq!(objects("memtrace --pid 1"), PythonObjects::Off);
+        assert_eq!(objects("memtrace --pid 1 --python-objects exact"), PythonObjects::Exact);
+        assert_eq!(objects("memtrace exec --python-objects off -- python3"), PythonObjects::Off);
+        let error = config_error("memtrace --pid 1 --python-objects classes");
+        assert!(error.contains("--python-objects exact"), "{error}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod request;
 mod talk;
 
 pub use arguments::{Arguments, BenchMode, Command};
-pub use config::{Format, MarkFunction, Output, Target, TraceConfig};
+pub use config::{Format, MarkFunction, Output, PythonObjects, Target, TraceConfig};
 pub use control::ControlFifos;
 pub use error::UsageError;
 pub use exit::Exit;

@@ -8,6 +8,7 @@ use crate::{
     bpf::BpfError,
     cli::Exit,
     compare::RecordingError,
+    python_objects::PythonObjectsError,
     sites::{FindError, SitesError},
     suppressions::SuppressionError,
     target::TargetError,
@@ -22,6 +23,9 @@ pub enum SessionError {
     /// About the kernel side.
     #[error(transparent)]
     Bpf(#[from] BpfError),
+    /// `--python-objects exact` can't be had.
+    #[error(transparent)]
+    PythonObjects(#[from] PythonObjectsError),
     /// Nothing to probe.
     #[error(
         "no allocator found in process {pid}: {reason}; looked for malloc, calloc, realloc and free, also with the prefixes je_, _rjem_, tc_ and mi_, in {objects}"

@@ -45,7 +45,7 @@ pub(super) async fn run(
     let identity = if as_root { None } else { Identity::behind_sudo()? };
     let line = OwnLine::for_command(config, identity.as_ref())?;
     let environment = line.as_ref().map_or(&[][..], |(line, _)| line.environment());
-    let launch = Launch::of(command, identity.as_ref(), environment)?;
+    let launch = Launch::of(config, command, identity.as_ref(), environment)?;
     let line = match line {
         Some((line, control)) => {
             line.started(&launch.process)?;
@@ -68,7 +68,7 @@ pub(super) async fn run(
             break (ended, status);
         }
         left -= 1;
-        let launch = Launch::of(command, identity.as_ref(), &[])?;
+        let launch = Launch::of(config, command, identity.as_ref(), &[])?;
         let next = Run::start(config, launch, Some(&mut run.recorder))?;
         let earlier = std::mem::replace(&mut run, next);
         if retired.is_none() {
