@@ -28,6 +28,7 @@ mod memo;
 mod operators;
 mod process;
 mod python;
+mod python_code;
 mod python_frame;
 mod raw;
 mod record;
@@ -264,6 +265,13 @@ fn leave_mapping_walked(ctx: RetProbeContext) -> u32 {
 #[uprobe]
 fn mark_fn(_ctx: ProbeContext) -> u32 {
     epochs::mark_call();
+    0
+}
+
+/// Attaches to: the function by which an interpreter frees code objects. Captures: that it was called.
+#[uprobe]
+fn python_code_freed(_ctx: ProbeContext) -> u32 {
+    python_code::freed();
     0
 }
 

@@ -158,6 +158,22 @@ impl Kernel {
         Ok(())
     }
 
+    /// Has the kernel side remember the checksums of Python's code objects, which saves reading each in each stack: for that
+    /// it has to hear of every one that is freed. `offset` is that of the function that does so (`tp_dealloc` of
+    /// `PyCode_Type`, in the interpreter's object). To be called after each [`Kernel::set_python`] that names an interpreter.
+    ///
+    /// # Errors
+    ///
+    /// Where the kernel refuses the probe; then nothing is remembered, and stacks are as right as with it.
+    pub fn attach_python_code(
+        &mut self,
+        file: ProbedFile<'_>,
+        offset: FileOffset,
+    ) -> Result<(), BpfError> {
+        self.attach(file, "python_code_freed", offset, "the function that frees Python code")?;
+        self.remember_python_code()
+    }
+
     /// Tells us of each object that the dynamic linker loads from now on.
     ///
     /// # Errors
