@@ -269,7 +269,7 @@ fn names_outlive_their_code_and_are_never_anothers() -> Result<()> {
         target.expect("at a file")?;
         let interpreter = ready(pid)?;
         let mut names = Names::new(pid, Some(SourceRoot::of_process(pid)?));
-        let here = caller_of_wait(&interpreter)?;
+        let [wait, here] = innermost(&interpreter)?;
         let frame = names.frame(&interpreter, &here);
         assert_eq!(frame.source.as_deref(), Some("wait('a file')  # its line"), "{python}");
         assert_eq!((frame.file.as_deref(), frame.line), (Some("relative.py"), Some(2)));
@@ -277,7 +277,9 @@ fn names_outlive_their_code_and_are_never_anothers() -> Result<()> {
 
         target.send("\n")?;
         target.expect("at passing")?;
-        let passing = caller_of_wait(&interpreter)?;
+        let [wait_again, passing] = innermost(&interpreter)?;
+        let identity = |frame: PythonFrame| (frame.code, frame.checksum);
+        assert_eq!(identity(wait_again), identity(wait), "{python}: it is the same code object");
         names.learn(&interpreter, &[passing]);
 
         target.send("\n")?;
@@ -301,11 +303,11 @@ fn names_outlive_their_code_and_are_never_anothers() -> Result<()> {
     Ok(())
 }
 
-/// The second frame of the first thread.
-fn caller_of_wait(interpreter: &Interpreter) -> Result<PythonFrame> {
+/// The first two frames of the first thread.
+fn innermost(interpreter: &Interpreter) -> Result<[PythonFrame; 2]> {
     let (state, _) = *interpreter.threads().first().context("no thread")?;
     let chain = Chain::read(interpreter.memory(), &interpreter.config(Space(0)), state);
-    Ok(*chain.context("unreadable")?.frames.get(1).context("no caller")?)
+    Ok(*chain.context("unreadable")?.frames.first_chunk().context("no caller")?)
 }
 
 #[test]

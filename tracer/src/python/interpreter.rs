@@ -24,10 +24,10 @@ use crate::{
 pub enum Found {
     /// Nothing. Ask again when it has loaded another object.
     None,
-    /// An interpreter that is not at work yet, or not any more: no thread of Python's has been set up. Asking again takes a
-    /// few reads of the target's memory (tens of microseconds), as long as the process has the same objects. Nothing of Python's
-    /// can run before it is ready; for that there is nothing to wait for but time, so ask again every few milliseconds
-    /// after a start, and at each look at the mappings.
+    /// An interpreter that is not at work yet, or not any more. It becomes ready when its first thread has been set up, before it
+    /// runs any code. Asking again takes a few reads of the target's memory (tens of microseconds) as long as no object was
+    /// mapped; there is nothing to wait for but time, so ask every few milliseconds after a start, and otherwise whenever the
+    /// mappings are looked at.
     NotYet,
     /// One whose frames can be walked. Holds until the process replaces its image.
     Ready(Box<Interpreter>),

@@ -1,6 +1,7 @@
 """Waits in code of various origins, one line of input each; prints `at` and its name before."""
 
 import sys
+import weakref
 
 
 def wait(name):
@@ -22,6 +23,8 @@ def from_file(name):
 
 
 from_file("relative.py")()
+# A code object changes as it is used; what it is doesn't.
+weak = weakref.ref(wait.__code__)
 made("passing")()
 # One of these takes the place of the code that has just been freed.
 others = [made(f"another_{number}") for number in range(1000)]
