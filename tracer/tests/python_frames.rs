@@ -72,6 +72,8 @@ fn compare(python: &Python, pid: Pid, expected: &BTreeMap<u64, Vec<Line>>) -> Re
         stacks.push((id, named(&interpreter, &mut names, &chain.frames)?));
     }
     assert_eq!(stacks.len(), expected.len(), "threads of {python}");
+    let frames: usize = stacks.iter().map(|(_, stack)| stack.len()).sum();
+    println!("{python}: {} threads, {frames} frames", stacks.len());
     if config.thread_id == 0 {
         // 3.10 has no ids: the same stacks, whosever they are.
         let mut found: Vec<_> = stacks.into_iter().map(|(_, stack)| stack).collect();
