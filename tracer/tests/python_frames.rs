@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fs, process::Command};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use memtrace::{
-    python::{Chain, Finder, Found, Interpreter, Names, Unfit},
+    python::{Chain, FREED, Finder, Found, Interpreter, Names, Unfit},
     symbolize::{Language, SourceRoot},
     target::{Held, Modules},
     units::Pid,
@@ -292,7 +292,8 @@ fn names_outlive_their_code_and_are_never_anothers() -> Result<()> {
         // Who comes too late learns nothing, rather than something wrong.
         let mut late = Names::new(pid, None);
         assert!(late.code(&interpreter, &passing).is_err(), "{python}");
-        assert_eq!(late.frame(&interpreter, &passing).function, None);
+        let frame = late.frame(&interpreter, &passing);
+        assert_eq!((frame.function.as_deref(), frame.file), (Some(FREED), None));
         assert_eq!((late.stale() + late.unreadable(), names.stale()), (1, 0));
 
         target.send("\n")?;

@@ -29,6 +29,6 @@ pub use code::{PythonCode, Unread};
 pub use interpreter::{Finder, Found, Interpreter};
 pub use line_table::LineTable;
 pub use memory::Memory;
-pub use names::Names;
+pub use names::{FREED, Names};
 pub use unfit::{Build, Unfit};
 pub use version::Version;

@@ -20,6 +20,9 @@ use crate::{
 /// Code objects that are kept, at most; beyond it they are read anew.
 const MAX_CODES: usize = 1 << 16;
 
+/// What stands for the name of code that was not read in time.
+pub const FREED: &str = "<freed Python code>";
+
 /// Which code object: where it is, and its checksum.
 type Identity = (u64, u32);
 
@@ -104,13 +107,14 @@ impl Names {
         self.code(interpreter, frame).as_ref().ok()?.lines.line_of(frame.instruction)
     }
 
-    /// The frame as reports show it: the module is the interpreter's object, the address that of the code object. Without a name
-    /// where the code object was gone, and with its first line where the instruction has none.
+    /// The frame as reports show it: the module is the interpreter's object, the line that of the code object's beginning where
+    /// the instruction has none. No address, which would be another one in each run. Code that was freed before it was
+    /// read is called [`FREED`].
     pub fn frame(&mut self, interpreter: &Interpreter, frame: &PythonFrame) -> Frame {
         let mut named = Frame {
-            function: None,
+            function: Some(FREED.to_owned()),
             module: clean(interpreter.object(), MAX_NAME),
-            address: frame.code,
+            address: 0,
             offset: 0,
             file: None,
             line: None,
@@ -120,6 +124,7 @@ impl Names {
         };
         let Known { code: Ok(code), seen } = self.known(interpreter, frame) else { return named };
         let line = code.lines.line_of(frame.instruction).unwrap_or(code.first_line);
+        named.offset = u64::try_from(frame.instruction).unwrap_or(0) * 2;
         named.line = (line > 0).then_some(line);
         named.function = Some(clean(&code.name, MAX_NAME));
         named.file = Some(clean(&code.file, MAX_NAME));
