@@ -82,7 +82,7 @@ impl Interpreter {
     }
 }
 
-/// Finds interpreters, and keeps what it has learned of objects.
+/// Finds interpreters, and keeps what it has learned of objects. One for each [`Modules`], by whose ids it knows them.
 #[derive(Debug, Default)]
 pub struct Finder {
     images: HashMap<ModuleId, Option<Result<Image, Unfit>>>,

@@ -9,6 +9,7 @@ mod accessor;
 mod chain;
 mod check;
 mod code;
+mod codes;
 mod debug_offsets;
 mod image;
 mod interpreter;
@@ -26,6 +27,7 @@ mod version_text;
 
 pub use chain::Chain;
 pub use code::{PythonCode, Unread};
+pub use codes::Unnamed;
 pub use interpreter::{Finder, Found, Interpreter};
 pub use line_table::LineTable;
 pub use memory::Memory;
