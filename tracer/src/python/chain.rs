@@ -10,6 +10,8 @@ use super::Memory;
 
 /// `owner` of a frame that the interpreter keeps on its C stack.
 const OWNED_BY_C_STACK: u8 = 3;
+/// Frames of all kinds that are looked at: nonsense may be linked in a circle.
+const MAX_STEPS: usize = 2 * (MAX_PYTHON_FRAMES + MAX_PYTHON_RUNS);
 /// Bytes of a code unit.
 const UNIT: i64 = 2;
 
@@ -35,14 +37,15 @@ impl Chain {
     pub fn read(memory: &Memory, config: &PythonConfig, thread_state: u64) -> Option<Self> {
         let mut chain = Self::default();
         let mut frame = first(memory, config, thread_state)?;
-        while frame != 0 {
-            if chain.frames.len() == MAX_PYTHON_FRAMES || chain.runs.len() == MAX_PYTHON_RUNS {
-                chain.truncated = true;
+        for _ in 0..MAX_STEPS {
+            let is_full = chain.frames.len() == MAX_PYTHON_FRAMES;
+            if frame == 0 || is_full || chain.runs.len() == MAX_PYTHON_RUNS {
                 break;
             }
             chain.add(memory, config, frame)?;
             frame = memory.u64(frame.wrapping_add(config.previous.into()))?;
         }
+        chain.truncated = frame != 0;
         Some(chain)
     }
 

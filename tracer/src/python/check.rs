@@ -28,9 +28,10 @@ const NAME: usize = 8;
 /// Whether code objects and texts are as large as they ought to be. `Err` names what isn't.
 pub(super) fn types(memory: &Memory, places: &Places, layout: &Layout) -> Result<(), &'static str> {
     let is = |address: u64, name: &[u8], size: u32| {
-        let found = memory.u64(address + TYPE_NAME).and_then(|at| memory.array::<NAME>(at));
+        let found =
+            memory.u64(address.wrapping_add(TYPE_NAME)).and_then(|at| memory.array::<NAME>(at));
         found.is_some_and(|found| found.starts_with(name))
-            && memory.u64(address + TYPE_SIZE) == Some(size.into())
+            && memory.u64(address.wrapping_add(TYPE_SIZE)) == Some(size.into())
     };
     if !is(places.code_type, b"code\0", layout.code.size) {
         return Err("code objects");

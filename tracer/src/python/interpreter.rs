@@ -31,7 +31,7 @@ pub enum Found {
     NotYet,
     /// One whose frames can be walked. Holds until the process replaces its image.
     Ready(Box<Interpreter>),
-    /// One whose frames can't.
+    /// One whose frames can't. That is so for good, but for [`Unfit::Layout`]: a process in the middle of a fork may look so for a moment.
     Unfit(Unfit),
 }
 
@@ -156,7 +156,8 @@ impl Finder {
             return is_early(wrong(what));
         }
         let created = memory.u32(places.key);
-        let Some(key) = memory.u32(places.key + 4).filter(|_| created == Some(1)) else {
+        let Some(key) = memory.u32(places.key.wrapping_add(4)).filter(|_| created == Some(1))
+        else {
             return is_early(wrong("thread key"));
         };
         let thread_state = match self.thread_data(modules) {
@@ -214,6 +215,6 @@ fn layout(memory: &Memory, places: &Places, version: Version) -> Result<Layout, 
         return Err(Unfit::Build { build: Build::FreeThreaded });
     }
     let is_same = Version::from_hex(told.version) == version
-        && places.runtime + u64::from(told.head) == places.head;
+        && places.runtime.wrapping_add(told.head.into()) == places.head;
     if is_same { Ok(told.layout) } else { Err(wrong("description of itself")) }
 }

@@ -225,12 +225,11 @@ def main():
 
 def stop(stacks):
     own = frames_of(sys._getframe())
-    # Where this thread waits.
-    own[0][1] += 6
+    # Where this thread tells, and waits: in one line, for who looks may be quicker than it.
+    own[0][1] += 5
     stacks[threading.get_native_id()] = own
-    text = json.dumps(stacks)
-    os.write(1, ("frames " + text + "\n").encode())
-    sys.stdin.buffer.raw.read(1)
+    text = ("frames " + json.dumps(stacks) + "\n").encode()
+    os.write(1, text), os.read(0, 1)
     os._exit(0)
 
 
