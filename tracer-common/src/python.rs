@@ -35,7 +35,7 @@ pub struct PythonConfig {
     pub thread_state: u64,
     /// Address of `None`: what a shim's code is in 3.13.
     pub none: u64,
-    /// `PyThreadState`: the frame (3.10, 3.13), or the `CFrame` where `cframe` is not 0.
+    /// `PyThreadState`: the frame (3.10, 3.13); 0 where the `CFrame` has it (3.11, 3.12).
     pub frame: u32,
     /// `PyThreadState`: the `CFrame` (3.10, 3.11, 3.12); 0 where there is none (3.13).
     pub cframe: u32,

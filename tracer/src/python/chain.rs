@@ -72,8 +72,7 @@ impl Chain {
 
 /// The innermost frame; 0 where there is none.
 fn first(memory: &Memory, config: &PythonConfig, thread_state: u64) -> Option<u64> {
-    let has_it = config.cframe == 0 || config.walk == PythonWalk::Each as u32;
-    if has_it {
+    if config.frame != 0 {
         return memory.u64(thread_state.wrapping_add(config.frame.into()));
     }
     match memory.u64(thread_state.wrapping_add(config.cframe.into()))? {

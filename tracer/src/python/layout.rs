@@ -31,6 +31,7 @@ pub(super) struct ThreadLayout {
     pub(super) id: u32,
     /// 0 where there is none.
     pub(super) native_id: u32,
+    /// 0 where the `CFrame` has it.
     pub(super) frame: u32,
     /// 0 where there is none.
     pub(super) cframe: u32,
@@ -118,7 +119,7 @@ const V3_11: Layout = Layout {
         interpreter: 16,
         id: 152,
         native_id: 160,
-        frame: 56,
+        frame: 0,
         cframe: 56,
         cframe_frame: 8,
         cframe_previous: 16,
@@ -136,7 +137,7 @@ const V3_12: Layout = Layout {
         interpreter: 16,
         id: 136,
         native_id: 144,
-        frame: 56,
+        frame: 0,
         cframe: 56,
         cframe_frame: 0,
         cframe_previous: 8,
