@@ -20,8 +20,21 @@ pub struct PythonCode {
     pub name: String,
     /// `co_firstlineno`.
     pub first_line: u32,
-    /// `co_linetable`; empty where it is too long to be read.
-    pub lines: LineTable,
+    /// `co_linetable`; `None` where it is too long to be kept.
+    pub lines: Option<LineTable>,
+}
+
+impl PythonCode {
+    /// The line of an instruction, from 1; see [`LineTable::line_of`].
+    pub fn line_of(&self, instruction: i32) -> Option<u32> {
+        self.lines.as_ref()?.line_of(instruction)
+    }
+
+    /// What it takes.
+    pub(super) fn bytes(&self) -> usize {
+        let lines = self.lines.as_ref().map_or(0, |lines| lines.bytes.len());
+        size_of::<Self>() + self.file.len() + self.name.len() + lines
+    }
 }
 
 /// Why a code object was not read.
@@ -30,6 +43,12 @@ pub enum Unread {
     /// Another one is in its place, or none: it was freed in the meantime.
     #[error("the code object at {address:#x} is not there any more")]
     Stale {
+        /// Where it was.
+        address: u64,
+    },
+    /// There is no room for more of them.
+    #[error("no room for the code object at {address:#x}: too many are known already")]
+    LeftOut {
         /// Where it was.
         address: u64,
     },
@@ -71,12 +90,12 @@ fn read_now(interpreter: &Interpreter, address: u64) -> Option<PythonCode> {
     let first_line = memory.u32(address.wrapping_add(layout.code.first_line.into()))?;
     let table = word(layout.code.line_table)?;
     let len = memory.u64(table.wrapping_add(BYTES_LEN))?;
-    let len = if len <= MAX_LINE_TABLE { len as usize } else { 0 };
-    let bytes = memory.bytes(table.wrapping_add(BYTES), len)?.into();
-    Some(PythonCode {
-        file: text(layout.code.file)?,
-        name: text(layout.code.qualified_name)?,
-        first_line,
-        lines: LineTable { bytes, first_line, is_3_10: layout.counts_instructions() },
-    })
+    let lines = if len <= MAX_LINE_TABLE {
+        let bytes = memory.bytes(table.wrapping_add(BYTES), len as usize)?.into();
+        Some(LineTable { bytes, first_line, is_3_10: layout.counts_instructions() })
+    } else {
+        None
+    };
+    let (file, name) = (text(layout.code.file)?, text(layout.code.qualified_name)?);
+    Some(PythonCode { file, name, first_line, lines })
 }

@@ -1,7 +1,6 @@
 //! Frames of Python's become frames of a report.
 
 use std::{
-    collections::HashMap,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -9,35 +8,25 @@ use std::{
 use tracer_common::PythonFrame;
 
 use super::{
-    Interpreter,
-    code::{self, PythonCode, Unread},
+    Interpreter, Unnamed,
+    code::{PythonCode, Unread},
+    codes::{Codes, Known},
 };
 use crate::{
     symbolize::{Frame, Language, MAX_NAME, SourceLines, SourceRoot, clean},
     units::Pid,
 };
 
-/// Code objects that are kept, at most; beyond it they are read anew.
-const MAX_CODES: usize = 1 << 16;
-
-/// Which code object: where it is, and its checksum.
-type Identity = (u64, u32);
-
-/// What was found, and when.
-struct Known {
-    code: Result<PythonCode, Unread>,
-    seen: SystemTime,
-}
+/// What stands for the name of code that was not read in time.
+pub const FREED: &str = "<freed Python code>";
 
 /// Reads code objects out of the target, and keeps what they are called: they may be freed at any time, so the sooner a frame is
 /// looked at after it came in, the better. Each is read once. Belongs to one image of the process.
 pub struct Names {
-    codes: HashMap<Identity, Known>,
+    codes: Codes,
     source: SourceLines,
     /// Where the target's relative names start.
     directory: Option<PathBuf>,
-    stale: u64,
-    unreadable: u64,
 }
 
 impl Names {
@@ -45,18 +34,16 @@ impl Names {
     /// that the process works in now.
     pub fn new(pid: Pid, root: Option<SourceRoot>) -> Self {
         Self {
-            codes: HashMap::new(),
+            codes: Codes::default(),
             source: SourceLines::new(root),
             directory: std::fs::read_link(format!("/proc/{pid}/cwd")).ok(),
-            stale: 0,
-            unreadable: 0,
         }
     }
 
     /// Reads the code objects of these frames that are not known yet. To be called with each stack as it comes in.
     pub fn learn(&mut self, interpreter: &Interpreter, frames: &[PythonFrame]) {
         for frame in frames {
-            self.known(interpreter, frame);
+            self.codes.get(interpreter, frame);
         }
     }
 
@@ -70,47 +57,27 @@ impl Names {
         interpreter: &Interpreter,
         frame: &PythonFrame,
     ) -> &Result<PythonCode, Unread> {
-        &self.known(interpreter, frame).code
+        &self.codes.get(interpreter, frame).code
     }
 
-    fn known(&mut self, interpreter: &Interpreter, frame: &PythonFrame) -> &Known {
-        if self.codes.len() >= MAX_CODES {
-            self.codes.clear();
-        }
-        let (stale, unreadable) = (&mut self.stale, &mut self.unreadable);
-        self.codes.entry((frame.code, frame.checksum)).or_insert_with(|| {
-            let code = code::read(interpreter, frame);
-            match code {
-                Err(Unread::Stale { .. }) => *stale += 1,
-                Err(Unread::Unreadable { .. }) => *unreadable += 1,
-                Ok(_) => {}
-            }
-            Known { code, seen: SystemTime::now() }
-        })
-    }
-
-    /// How many code objects were gone, or another's, when they were to be read.
-    pub fn stale(&self) -> u64 {
-        self.stale
-    }
-
-    /// How many code objects could not be read.
-    pub fn unreadable(&self) -> u64 {
-        self.unreadable
+    /// What could not be named, so far.
+    pub fn unnamed(&self) -> Unnamed {
+        self.codes.unnamed()
     }
 
     /// The line of a frame, from 1.
     pub fn line_of(&mut self, interpreter: &Interpreter, frame: &PythonFrame) -> Option<u32> {
-        self.code(interpreter, frame).as_ref().ok()?.lines.line_of(frame.instruction)
+        self.code(interpreter, frame).as_ref().ok()?.line_of(frame.instruction)
     }
 
-    /// The frame as reports show it: the module is the interpreter's object, the address that of the code object. Without a name
-    /// where the code object was gone, and with its first line where the instruction has none.
+    /// The frame as reports show it: the module is the interpreter's object, the line that of the code object's beginning where
+    /// the instruction has none. No address, which would be another one in each run. Code that was freed before it was
+    /// read is called [`FREED`].
     pub fn frame(&mut self, interpreter: &Interpreter, frame: &PythonFrame) -> Frame {
         let mut named = Frame {
-            function: None,
+            function: Some(FREED.to_owned()),
             module: clean(interpreter.object(), MAX_NAME),
-            address: frame.code,
+            address: 0,
             offset: 0,
             file: None,
             line: None,
@@ -118,8 +85,11 @@ impl Names {
             inlined: false,
             language: Language::Python,
         };
-        let Known { code: Ok(code), seen } = self.known(interpreter, frame) else { return named };
-        let line = code.lines.line_of(frame.instruction).unwrap_or(code.first_line);
+        let Known { code: Ok(code), seen } = self.codes.get(interpreter, frame) else {
+            return named;
+        };
+        let line = code.line_of(frame.instruction).unwrap_or(code.first_line);
+        named.offset = u64::try_from(frame.instruction).unwrap_or(0) * 2;
         named.line = (line > 0).then_some(line);
         named.function = Some(clean(&code.name, MAX_NAME));
         named.file = Some(clean(&code.file, MAX_NAME));

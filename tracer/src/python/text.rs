@@ -1,14 +1,15 @@
 //! Texts (`str`) in the target.
 
 use super::{Memory, layout::TextLayout};
+use crate::symbolize::MAX_NAME;
 
-/// Characters that are read, at most. More are left out.
-const MAX_CHARACTERS: usize = 4096;
+/// Characters that are read, at most: one more than reports show, so that they say that something is missing.
+const MAX_CHARACTERS: usize = MAX_NAME + 1;
 /// `PyASCIIObject`: how many characters, and of what kind.
 const LENGTH: u64 = 16;
 const STATE: u64 = 32;
 
-/// The text at an address, at most its first 4096 characters. Surrogates that stand alone, as they do for bytes of a file name
+/// The text at an address, at most as many of its characters as are shown. Surrogates that stand alone, as they do for bytes of a file name
 /// that are no UTF-8, become U+FFFD. `None` where there is none that can be read.
 pub(super) fn read(memory: &Memory, layout: &TextLayout, address: u64) -> Option<String> {
     let len = memory.u64(address.wrapping_add(LENGTH))?;
