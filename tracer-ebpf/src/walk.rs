@@ -15,7 +15,7 @@ use tracer_common::{
 };
 
 use crate::{
-    control, in_flight, memo,
+    control, memo,
     tables::{self, Found},
     window,
 };
@@ -102,7 +102,6 @@ pub fn end(thread: *mut ThreadState) -> StackId {
     let walk = unsafe { &mut (*thread).walk };
     let id = StackHash(walk.hash).finish(walk.status);
     memo::publish(thread, id);
-    let id = in_flight::in_domain(thread, id);
     // SAFETY: as above.
     unsafe {
         (*thread).stack.len = walk.len;

@@ -18,6 +18,7 @@ use super::{
     launch::{Launch, Run},
     marks::Marks,
     pid::tell_memory,
+    python_objects::command_objects,
     retired::Retired,
     sink::Sink,
     writer::Writer,
@@ -42,9 +43,11 @@ pub(super) async fn run(
     let judge = Judge::open(config)?;
     let sink = Sink::open(&config.output)?;
     let identity = if as_root { None } else { Identity::behind_sudo()? };
-    let launch = Launch::of(config, command, identity.as_ref())?;
+    let objects = command_objects(config, command);
+    let launch = Launch::of(command, identity.as_ref(), &objects.environment)?;
     let mut writer = Writer::new(config, sink, judge, &launch.process);
     let mut run = Run::start(config, launch, None)?;
+    run.recorder.prober.objects.are_of_command(&objects);
     let mut retired = None;
     let mut left = config.runs - 1;
     let (ended, status) = loop {
@@ -57,8 +60,9 @@ pub(super) async fn run(
             break (ended, status);
         }
         left -= 1;
-        let launch = Launch::of(config, command, identity.as_ref())?;
-        let next = Run::start(config, launch, Some(&mut run.recorder))?;
+        let launch = Launch::of(command, identity.as_ref(), &objects.environment)?;
+        let mut next = Run::start(config, launch, Some(&mut run.recorder))?;
+        next.recorder.prober.objects.are_of_command(&objects);
         let earlier = std::mem::replace(&mut run, next);
         if retired.is_none() {
             retired = Some(Retired::start()?);

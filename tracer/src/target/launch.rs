@@ -56,7 +56,8 @@ pub enum Progress {
 }
 
 impl Held {
-    /// Starts a command, with these variables in its environment, and stops it before its first instruction.
+    /// Starts a command and stops it before its first instruction. It has our environment, but for what `identity` and
+    /// then `environment` set.
     ///
     /// # Errors
     ///
@@ -64,7 +65,7 @@ impl Held {
     pub fn start(
         command: &[OsString],
         identity: Option<&Identity>,
-        variables: &[(&str, &str)],
+        environment: &[(&str, OsString)],
     ) -> Result<Self, TargetError> {
         let mut builder = Command::new(&command[0]);
         builder.args(&command[1..]);
@@ -72,7 +73,7 @@ impl Held {
         if let Some(identity) = &identity {
             builder.envs(identity.environment.iter().map(|(name, value)| (name, value)));
         }
-        builder.envs(variables.iter().copied());
+        builder.envs(environment.iter().map(|(name, value)| (name, value)));
         let before_exec = move || -> io::Result<()> {
             if let Some(identity) = &identity {
                 unistd::setgroups(&identity.groups)?;
