@@ -11,7 +11,7 @@ use memtrace::{
     target::{Held, Modules},
     units::Pid,
 };
-use memtrace_tests::{Program, Target, skip, until};
+use memtrace_tests::{Program, Target, absent, skip, until};
 use python_support::{Python, installed, interpreters};
 use tracer_common::{PythonFrame, Space};
 
@@ -223,7 +223,7 @@ fn other_versions_are_refused_by_name() -> Result<()> {
     let mut pythons = installed();
     pythons.retain(|python| !python.version.is_supported());
     if pythons.is_empty() {
-        skip("no Python but those that are supported is installed");
+        absent("a Python of a version that is not supported");
     }
     for python in pythons {
         let program = "import sys; sys.stdout.write('up\\n'); sys.stdout.flush(); sys.stdin.read()";

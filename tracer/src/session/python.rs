@@ -10,7 +10,7 @@ use tracer_common::{PythonFrame, Space};
 use super::{SessionError, recorder::Recorder};
 use crate::{
     bpf::Kernel,
-    python::{Finder, Found, Interpreter, Names},
+    python::{Finder, Found, Interpreter, Names, Unnamed},
     symbolize::{Frame, SourceRoot},
     target::Modules,
     units::Pid,
@@ -119,18 +119,30 @@ impl Python {
         }
     }
 
+    /// Says what could not be named.
+    pub(super) fn tell(&self) {
+        for image in self.images.values() {
+            let Image::Ready { names, .. } = image else { continue };
+            let Unnamed { stale, unreadable, left_out, without_lines } = names.unnamed();
+            for (count, why) in [
+                (stale, "were freed before their names could be read"),
+                (unreadable, "could not be read"),
+                (left_out, "are beyond the most that are kept"),
+                (
+                    without_lines,
+                    "have a line table that is too long, and are shown with their first line",
+                ),
+            ] {
+                if count > 0 {
+                    tracing::warn!("{count} of Python's code objects {why}");
+                }
+            }
+        }
+    }
+
     /// A frame as reports show it; `None` for one that was never heard of.
     pub(super) fn frame(&self, space: Space, frame: PythonFrame) -> Option<&Frame> {
         self.frames.get(&(space, frame))
-    }
-
-    /// Code objects that were gone before they could be read, or could not be.
-    pub(super) fn unnamed(&self) -> u64 {
-        let of_image = |image: &Image| match image {
-            Image::Ready { names, .. } => names.stale() + names.unreadable(),
-            Image::Unfit => 0,
-        };
-        self.images.values().map(of_image).sum()
     }
 }
 
