@@ -36,7 +36,7 @@ pub(super) struct Python {
 enum Image {
     Ready {
         interpreter: Box<Interpreter>,
-        names: Names,
+        names: Box<Names>,
     },
     /// It has been said.
     Unfit,
@@ -97,7 +97,7 @@ impl Python {
                 );
                 kernel.set_python(&interpreter.config(Space(space)))?;
                 let root = SourceRoot::of_process(pid).ok();
-                Image::Ready { interpreter, names: Names::new(pid, root) }
+                Image::Ready { interpreter, names: Box::new(Names::new(pid, root)) }
             }
             Found::Unfit(unfit) => {
                 tracing::warn!("{unfit}");
