@@ -169,7 +169,7 @@ pub struct TraceArguments {
     #[arg(long)]
     pub sync_dlopen: bool,
 
-    /// Count Python's objects: exact is each, which makes Python some 40 times slower; off is only what Python takes
+    /// Count Python's objects: exact is each, which makes Python some 50 times slower; off is only what Python takes
     /// from malloc, mostly what has more than 512 bytes [default: exact under exec, off under --pid]
     #[arg(
         long,
