@@ -83,7 +83,7 @@ fn in_brief(ending: &str) -> &str {
         "frame_pointers" => "found by frame pointers",
         "no_rule" => "no call frame information",
         "unknown_code" => "code in no mapping that was known yet",
-        "table_pending" => "unwind table not ready yet",
+        "table_pending" => "unwind table not ready yet (--sync-dlopen waits for it)",
         "unsupported_rule" => "call frame information of a kind that can't be followed",
         "read_fault" => "stack memory that could not be read",
         "bad_stack" => "a stack pointer that makes no sense",

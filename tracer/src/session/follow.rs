@@ -109,6 +109,8 @@ pub(super) async fn follow(
             break Ended::ReaderGone;
         }
         if let Some(answers) = answers {
+            // Whoever reads the report after the answer finds the iteration in it.
+            writer.settle();
             marks.answer(&answers);
             if answers.stop {
                 break Ended::Stopped;

@@ -10,6 +10,7 @@ mod error;
 mod exec;
 mod follow;
 mod goal;
+mod holds;
 mod judging;
 mod keyboard;
 mod launch;

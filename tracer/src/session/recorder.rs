@@ -10,13 +10,13 @@ use rustix::time::{ClockId, clock_gettime};
 use tracer_common::{Epoch, MapEvent, Space, Trigger, UnwindStatus};
 
 use super::{
-    SessionError, deferred::DeferredStacks, epoch_index::EpochIndex, goal::Goal,
+    SessionError, deferred::DeferredStacks, epoch_index::EpochIndex, goal::Goal, holds::Holds,
     memory::MemoryReader, pace::Pace, prober::Prober, repeated::Repeated, stacks::KnownStack,
     unwinding::Unwinding,
 };
 use crate::{
     bpf::{Event, FinishedEpoch, Kernel, NewStack, UserMark},
-    cli::{BenchMode, Target, TraceConfig},
+    cli::{BenchMode, TraceConfig},
     ledger::{
         EpochRecord, Ledger, MarkTrigger, MemorySample, Plan, StackKey,
         mappings::{Change, Mappings, UnknownChange},
@@ -60,12 +60,8 @@ pub(super) struct Recorder {
     pub(super) pace: Pace,
     /// Stacks that ended in code of no known mapping, since the mappings were read.
     pub(super) unplaced: Vec<StackKey>,
-    /// Whether each change of the list of objects stops the target.
-    sync_dlopen: bool,
-    /// Whether each new image does.
-    pub(super) holds_images: bool,
-    /// Whether the dynamic linker has yet to load its objects.
-    pub(super) is_image_new: bool,
+    /// When the target stands still.
+    pub(super) holds: Holds,
     /// Whether stacks come from `bpf_get_stack`, as bare addresses.
     kernel_stacks: bool,
 }
@@ -105,18 +101,15 @@ impl Recorder {
         let pending = Pending { start_ns: now_ns(), ..Pending::default() };
         kernel.start()?;
         unwinding.target_runs();
-        if config.sync_dlopen {
+        let holds = Holds::of(config);
+        if holds.at_objects {
             kernel.sync_objects(true)?;
         }
-        // A process that is ours alone may be stopped for a moment, so that each of its images is traced from its start.
-        let holds_images = matches!(config.target, Target::Exec { .. });
-        if holds_images {
+        if holds.at_images {
             kernel.hold_images(true)?;
         }
         Ok(Self {
-            sync_dlopen: config.sync_dlopen,
-            holds_images,
-            is_image_new: false,
+            holds,
             repeated: Repeated::new(config.runs > 1),
             kernel_stacks: config.bench == Some(BenchMode::KernelStacks),
             kernel,
@@ -268,9 +261,7 @@ impl Recorder {
         // Asked first: what comes to be held later has an event of its own.
         let is_loaded = self.kernel.state()?.new_image == 0;
         let refreshed = self.refresh();
-        let is_held = self.sync_dlopen || self.is_image_new;
-        self.is_image_new &= !is_loaded;
-        if is_held { self.go_on(refreshed) } else { refreshed }
+        if self.holds.objects_changed(is_loaded) { self.go_on(refreshed) } else { refreshed }
     }
 
     /// Lets the target go on. It stands still: constructors are to be unwound, too.
@@ -403,7 +394,7 @@ impl Recorder {
 impl Drop for Recorder {
     /// However the run ends: the target is not left stopped.
     fn drop(&mut self) {
-        if self.sync_dlopen || self.holds_images {
+        if self.holds.any() {
             // Without these a stop could follow the signal; where they fail, the probes are about to go.
             let _ = self.kernel.sync_objects(false);
             let _ = self.kernel.hold_images(false);

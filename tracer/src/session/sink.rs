@@ -4,12 +4,16 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Write as _},
     path::{Path, PathBuf},
-    sync::mpsc::{self, Sender},
+    sync::mpsc::{self, Sender, SyncSender},
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use super::SessionError;
 use crate::cli::Output;
+
+/// How long [`Sink::settle`] waits for a reader that pauses.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// An open report.
 ///
@@ -19,8 +23,16 @@ use crate::cli::Output;
 pub(super) struct Sink {
     path: PathBuf,
     /// To the thread; `None` after the last piece.
-    pieces: Option<Sender<Vec<u8>>>,
+    pieces: Option<Sender<Piece>>,
     thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+/// What the thread is handed.
+enum Piece {
+    /// A part of the report.
+    Text(Vec<u8>),
+    /// Somebody wants to know when all before is written.
+    Asked(SyncSender<()>),
 }
 
 enum Out {
@@ -30,6 +42,16 @@ enum Out {
 }
 
 impl Out {
+    fn take(&mut self, piece: Piece) -> io::Result<()> {
+        match piece {
+            Piece::Text(bytes) => self.write(&bytes),
+            Piece::Asked(asker) => {
+                let _ = asker.try_send(()); // who has lost patience is gone
+                Ok(())
+            }
+        }
+    }
+
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::Stdout => io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()),
@@ -51,10 +73,10 @@ impl Sink {
             Output::Stderr => (Path::new("stderr"), Out::Stderr),
             Output::File { path, force } => (path.as_path(), Out::File(open_file(path, *force)?)),
         };
-        let (pieces, queue) = mpsc::channel::<Vec<u8>>();
+        let (pieces, queue) = mpsc::channel::<Piece>();
         let thread = thread::Builder::new()
             .name("report".to_owned())
-            .spawn(move || queue.iter().try_for_each(|piece| out.write(&piece)))
+            .spawn(move || queue.iter().try_for_each(|piece| out.take(piece)))
             .map_err(SessionError::Runtime)?;
         Ok(Self { path: path.to_owned(), pieces: Some(pieces), thread: Some(thread) })
     }
@@ -67,8 +89,17 @@ impl Sink {
     pub(super) fn write(&mut self, bytes: Vec<u8>) -> Result<bool, SessionError> {
         match &self.pieces {
             // The thread ends only by an error, while there is somebody to send to it.
-            Some(pieces) if pieces.send(bytes).is_ok() => Ok(true),
+            Some(pieces) if pieces.send(Piece::Text(bytes)).is_ok() => Ok(true),
             _ => self.close(),
+        }
+    }
+
+    /// Waits until what was handed in is written, but not for long where a reader pauses.
+    pub(super) fn settle(&self) {
+        let (asker, answer) = mpsc::sync_channel(1);
+        let is_asked = |pieces: &Sender<Piece>| pieces.send(Piece::Asked(asker)).is_ok();
+        if self.pieces.as_ref().is_some_and(is_asked) {
+            let _ = answer.recv_timeout(PATIENCE);
         }
     }
 

@@ -15,8 +15,7 @@ impl Recorder {
         let before = self.prober.functions();
         self.prober.begin_image();
         let refreshed = self.refresh();
-        if self.holds_images {
-            self.is_image_new = true;
+        if self.holds.image_replaced() {
             self.go_on(refreshed)?;
         } else {
             refreshed?;

@@ -74,6 +74,11 @@ impl Writer {
         Ok(true)
     }
 
+    /// Waits until what was reported so far can be read.
+    pub(super) fn settle(&self) {
+        self.sink.settle();
+    }
+
     /// Writes the report. The recording has stopped.
     ///
     /// # Errors
