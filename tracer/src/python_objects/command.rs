@@ -72,7 +72,7 @@ impl Python {
             return Some(Self { options: Vec::new() });
         }
         let line = first_line(&find(program)?)?;
-        let mut words = line.split(|byte| byte.is_ascii_whitespace()).filter(|w| !w.is_empty());
+        let mut words = line.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty());
         let mut interpreter = Path::new(OsStr::from_bytes(words.next()?));
         if interpreter.file_name() == Some(OsStr::new("env")) {
             // `env -S python3 -u`, `env VARIABLE=value python3`
@@ -84,7 +84,7 @@ impl Python {
     }
 }
 
-/// `python`, `python3`, `python3.12`, `python3.13t`; not `python3-config`, nor PyPy.
+/// `python`, `python3`, `python3.12`, `python3.13t`; not `python3-config`, nor `pypy`.
 fn is_python(path: &Path) -> bool {
     let Some(name) = path.file_name().and_then(OsStr::to_str) else { return false };
     let Some(version) = name.strip_prefix("python") else { return false };
@@ -145,7 +145,7 @@ fn ignores_environment<'a>(arguments: impl Iterator<Item = &'a OsStr>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, io::Write as _};
+    use std::io::Write as _;
 
     use super::*;
 
@@ -183,7 +183,7 @@ mod tests {
             ("", false),
         ] {
             let script = folder.path().join("script");
-            let mut file = fs::File::create(&script).expect("a file");
+            let mut file = File::create(&script).expect("a file");
             file.write_all(line.as_bytes()).expect("it is written");
             let objects = for_command(&[script.into()], None, false);
             assert_eq!(!objects.environment.is_empty(), expected, "{line:?}");
