@@ -28,6 +28,7 @@ mod memo;
 mod operators;
 mod process;
 mod python;
+mod python_copy;
 mod python_frame;
 mod raw;
 mod record;

@@ -9,7 +9,7 @@ use std::{
 use tracer_common::PythonFrame;
 
 use super::{
-    Interpreter,
+    CodeCopy, Interpreter,
     code::{self, PythonCode, Unread},
 };
 use crate::{
@@ -29,6 +29,28 @@ struct Known {
     seen: SystemTime,
 }
 
+/// How many code objects could not be named in full, and why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unnamed {
+    /// Another one was in their place, as they had been freed.
+    pub stale: u64,
+    /// They could not be read, or were none.
+    pub unreadable: u64,
+    /// They have names, but their line table is too long, or was gone.
+    pub without_lines: u64,
+}
+
+impl Unnamed {
+    fn count(&mut self, code: &Result<PythonCode, Unread>) {
+        match code {
+            Err(Unread::Stale { .. }) => self.stale += 1,
+            Err(Unread::Unreadable { .. }) => self.unreadable += 1,
+            Ok(code) if code.lines.is_none() => self.without_lines += 1,
+            Ok(_) => {}
+        }
+    }
+}
+
 /// Reads code objects out of the target, and keeps what they are called: they may be freed at any time, so the sooner a frame is
 /// looked at after it came in, the better. Each is read once. Belongs to one image of the process.
 pub struct Names {
@@ -36,8 +58,7 @@ pub struct Names {
     source: SourceLines,
     /// Where the target's relative names start.
     directory: Option<PathBuf>,
-    stale: u64,
-    unreadable: u64,
+    unnamed: Unnamed,
 }
 
 impl Names {
@@ -48,8 +69,21 @@ impl Names {
             codes: HashMap::new(),
             source: SourceLines::new(root),
             directory: std::fs::read_link(format!("/proc/{pid}/cwd")).ok(),
-            stale: 0,
-            unreadable: 0,
+            unnamed: Unnamed::default(),
+        }
+    }
+
+    /// Takes a code object from its copy, unless it is known. To be called with each copy as it comes in: frames of it follow.
+    pub fn keep(&mut self, interpreter: &Interpreter, copy: &CodeCopy) {
+        if self.codes.len() >= MAX_CODES {
+            self.codes.clear();
+        }
+        let frame = PythonFrame { code: copy.code, checksum: copy.checksum, instruction: 0 };
+        if self.codes.get(&(copy.code, copy.checksum)).is_none_or(|known| known.code.is_err()) {
+            let code = code::read(interpreter, &frame, Some(copy));
+            self.unnamed.count(&code);
+            let known = Known { code, seen: SystemTime::now() };
+            self.codes.insert((copy.code, copy.checksum), known);
         }
     }
 
@@ -77,31 +111,22 @@ impl Names {
         if self.codes.len() >= MAX_CODES {
             self.codes.clear();
         }
-        let (stale, unreadable) = (&mut self.stale, &mut self.unreadable);
+        let unnamed = &mut self.unnamed;
         self.codes.entry((frame.code, frame.checksum)).or_insert_with(|| {
-            let code = code::read(interpreter, frame);
-            match code {
-                Err(Unread::Stale { .. }) => *stale += 1,
-                Err(Unread::Unreadable { .. }) => *unreadable += 1,
-                Ok(_) => {}
-            }
+            let code = code::read(interpreter, frame, None);
+            unnamed.count(&code);
             Known { code, seen: SystemTime::now() }
         })
     }
 
-    /// How many code objects were gone, or another's, when they were to be read.
-    pub fn stale(&self) -> u64 {
-        self.stale
-    }
-
-    /// How many code objects could not be read.
-    pub fn unreadable(&self) -> u64 {
-        self.unreadable
+    /// How many code objects could not be named in full, and why.
+    pub fn unnamed(&self) -> Unnamed {
+        self.unnamed
     }
 
     /// The line of a frame, from 1.
     pub fn line_of(&mut self, interpreter: &Interpreter, frame: &PythonFrame) -> Option<u32> {
-        self.code(interpreter, frame).as_ref().ok()?.lines.line_of(frame.instruction)
+        self.code(interpreter, frame).as_ref().ok()?.line_of(frame.instruction)
     }
 
     /// The frame as reports show it: the module is the interpreter's object, the address that of the code object. Without a name
@@ -119,8 +144,10 @@ impl Names {
             language: Language::Python,
         };
         let Known { code: Ok(code), seen } = self.known(interpreter, frame) else { return named };
-        let line = code.lines.line_of(frame.instruction).unwrap_or(code.first_line);
-        named.line = (line > 0).then_some(line);
+        // What has no line of its own has that of the whole; where lines are not known, none is made up.
+        let lines = code.lines.as_ref();
+        let line = lines.map(|it| it.line_of(frame.instruction).unwrap_or(code.first_line));
+        named.line = line.filter(|line| *line > 0);
         named.function = Some(clean(&code.name, MAX_NAME));
         named.file = Some(clean(&code.file, MAX_NAME));
         let (file, seen) = (code.file.clone(), *seen);

@@ -9,8 +9,8 @@ use tracer_common::{PythonFrame, Space};
 
 use super::{SessionError, recorder::Recorder};
 use crate::{
-    bpf::Kernel,
-    python::{Finder, Found, Interpreter, Names},
+    bpf::{Kernel, NewCode},
+    python::{CodeCopy, Finder, Found, Interpreter, Names},
     symbolize::{Frame, SourceRoot},
     target::Modules,
     units::Pid,
@@ -108,6 +108,14 @@ impl Python {
         Ok(())
     }
 
+    /// Takes a code object from its copy. Frames of it follow.
+    pub(super) fn keep(&mut self, code: NewCode) {
+        let NewCode { space, code, checksum, head, file, name, lines } = code;
+        if let Some(Image::Ready { interpreter, names }) = self.images.get_mut(&space.0) {
+            names.keep(interpreter, &CodeCopy { code, checksum, head, file, name, lines });
+        }
+    }
+
     /// Reads what these frames are called, where that is not known. To be called as soon as they are heard of.
     pub(super) fn learn(&mut self, space: Space, frames: &[PythonFrame]) {
         let Some(Image::Ready { interpreter, names }) = self.images.get_mut(&space.0) else {
@@ -127,7 +135,7 @@ impl Python {
     /// Code objects that were gone before they could be read, or could not be.
     pub(super) fn unnamed(&self) -> u64 {
         let of_image = |image: &Image| match image {
-            Image::Ready { names, .. } => names.stale() + names.unreadable(),
+            Image::Ready { names, .. } => names.unnamed().stale + names.unnamed().unreadable,
             Image::Unfit => 0,
         };
         self.images.values().map(of_image).sum()
