@@ -3,7 +3,8 @@
 //! Data flows one way: [`target`] (a process and its objects) → [`sites`] (where to probe) → [`bpf`]
 //! (the kernel side's counters) → [`ledger`] (epochs become iterations) → [`analysis`] (growth, verdicts) →
 //! [`symbolize`] (addresses become lines) → [`report`]. Everything from `ledger` on is pure: it knows no
-//! kernel, no clock and no async. [`session`] drives the whole.
+//! kernel, no clock and no async. [`session`] drives the whole; [`python`] knows the
+//! interpreter, where the target has one.
 
 pub mod analysis;
 pub mod bpf;

@@ -2,24 +2,28 @@
 
 mod python_support;
 
-use std::{collections::BTreeMap, process::Command};
+use std::{collections::BTreeMap, fs, process::Command};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use memtrace::{
-    python::{Chain, Finder, Found, Interpreter, Names, Unfit},
+    python::{Chain, FREED, Finder, Found, Interpreter, Names, Unfit, Unnamed},
+    symbolize::{Language, SourceRoot},
     target::{Held, Modules},
     units::Pid,
 };
-use memtrace_tests::{Target, skip, until};
+use memtrace_tests::{Program, Target, skip, until};
 use python_support::{Python, installed, interpreters};
 use tracer_common::{PythonFrame, Space};
+
+/// A program that does nothing for a while.
+const PAUSE: &str = "import time; time.sleep(60)";
 
 /// File, line, name.
 type Line = (String, u32, String);
 
 #[test]
 fn each_thread_has_the_frames_that_python_says() -> Result<()> {
-    for python in interpreters()? {
+    for python in interpreters() {
         let (mut target, stacks) = blocked(&python, &[])?;
         let pid = Pid(target.pid());
         compare(&python, pid, &stacks).with_context(|| python.to_string())?;
@@ -31,7 +35,7 @@ fn each_thread_has_the_frames_that_python_says() -> Result<()> {
 
 #[test]
 fn a_forked_worker_has_them_too() -> Result<()> {
-    for python in interpreters()? {
+    for python in interpreters() {
         let mut target = Target::start(python.command().arg(script("stacks.py")).arg("fork"))?;
         let line = target.expect("forked ")?;
         let pid = Pid(line.trim_start_matches("forked ").parse()?);
@@ -68,6 +72,8 @@ fn compare(python: &Python, pid: Pid, expected: &BTreeMap<u64, Vec<Line>>) -> Re
         stacks.push((id, named(&interpreter, &mut names, &chain.frames)?));
     }
     assert_eq!(stacks.len(), expected.len(), "threads of {python}");
+    let frames: usize = stacks.iter().map(|(_, stack)| stack.len()).sum();
+    println!("{python}: {} threads, {frames} frames", stacks.len());
     if config.thread_id == 0 {
         // 3.10 has no ids: the same stacks, whosever they are.
         let mut found: Vec<_> = stacks.into_iter().map(|(_, stack)| stack).collect();
@@ -79,7 +85,7 @@ fn compare(python: &Python, pid: Pid, expected: &BTreeMap<u64, Vec<Line>>) -> Re
         let found: BTreeMap<_, _> = stacks.into_iter().collect();
         assert_eq!(&found, expected, "{python}");
     }
-    assert_eq!((names.stale(), names.unreadable()), (0, 0));
+    assert_eq!(names.unnamed(), Unnamed::default());
     Ok(())
 }
 
@@ -127,7 +133,7 @@ fn script(name: &str) -> String {
 #[test]
 fn deeper_than_there_is_room_for_is_cut() -> Result<()> {
     let program = "def f(n):\n if n: f(n - 1)\n else: print('deep', flush=True); input()\nf(900)";
-    for python in interpreters()? {
+    for python in interpreters() {
         let mut target = Target::start(python.command().args(["-c", program]))?;
         target.expect("deep")?;
         let interpreter = ready(Pid(target.pid()))?;
@@ -143,7 +149,7 @@ fn deeper_than_there_is_room_for_is_cut() -> Result<()> {
 
 #[test]
 fn a_subinterpreter_has_its_own_frames() -> Result<()> {
-    for python in interpreters()? {
+    for python in interpreters() {
         let mut target = Target::start(python.command().arg(script("subinterpreter.py")))?;
         if target.expect("up")?.contains("none") {
             continue;
@@ -153,15 +159,13 @@ fn a_subinterpreter_has_its_own_frames() -> Result<()> {
         let [(state, _)] = threads[..] else { bail!("{python}: {threads:?}") };
         let config = interpreter.config(Space(0));
         let chain = Chain::read(interpreter.memory(), &config, state).context("unreadable")?;
-        let named = named(&interpreter, &mut Names::new(Pid(target.pid()), None), &chain.frames)?;
-        let names: Vec<_> = named.iter().map(|(_, _, name)| name.as_str()).collect();
+        let mut names = Names::new(Pid(target.pid()), None);
+        let lines = named(&interpreter, &mut names, &chain.frames)?;
+        let functions: Vec<_> = lines.iter().map(|(_, _, name)| name.as_str()).collect();
         // Up to 3.11 a thread's own state is the first that it ever had.
-        let inner: &[_] = if python.version.minor >= 12 { &["inner", "<module>"] } else { &[] };
-        if python.version.minor >= 12 {
-            assert_eq!(names, inner, "{python}");
-        } else {
-            assert_eq!(names, ["outer", "<module>"], "{python}");
-        }
+        let outside = python.version.minor < 12;
+        let innermost = if outside { "outer" } else { "inner" };
+        assert_eq!(functions, [innermost, "<module>"], "{python}");
     }
     Ok(())
 }
@@ -174,7 +178,7 @@ fn a_busy_interpreter_is_found() -> Result<()> {
         def h():\n while True: t = threading.Thread(target=f, args=(9,)); t.start(); t.join()\n\
         for x in (g, g, h, h): threading.Thread(target=x, daemon=True).start()\n\
         print('busy', flush=True); input()";
-    for python in interpreters()? {
+    for python in interpreters() {
         let mut target = Target::start(python.command().args(["-c", program]))?;
         target.expect("busy")?;
         for _ in 0..50 {
@@ -186,11 +190,10 @@ fn a_busy_interpreter_is_found() -> Result<()> {
 
 #[test]
 fn until_it_is_set_up_it_is_not_ready() -> Result<()> {
-    for python in interpreters()? {
-        let command = python.command();
-        let arguments = command.get_args().map(Into::into);
-        let program: Vec<_> = [command.get_program().into(), "-c".into(), "input()".into()].into();
-        let held = Held::start(&program.into_iter().chain(arguments).collect::<Vec<_>>(), None)?;
+    for python in interpreters() {
+        let python_command = python.command();
+        let command = [python_command.get_program(), "-c".as_ref(), PAUSE.as_ref()];
+        let held = Held::start(&command.map(Into::into), None)?;
         let pid = held.pid();
         let (mut finder, mut modules) = (Finder::default(), Modules::default());
         let mut look = || {
@@ -208,9 +211,9 @@ fn until_it_is_set_up_it_is_not_ready() -> Result<()> {
             found = look();
             !found.as_ref().is_ok_and(is_early)
         })?;
-        assert!(matches!(found, Ok(Found::Ready(_))), "{python}: {found:?}");
         launched.child.kill()?;
         launched.child.wait()?;
+        assert!(matches!(found, Ok(Found::Ready(_))), "{python}: {found:?}");
     }
     Ok(())
 }
@@ -240,6 +243,79 @@ fn other_versions_are_refused_by_name() -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[test]
+fn what_only_looks_like_python_is_refused() -> Result<()> {
+    if Command::new("cc").arg("--version").output().is_err() {
+        skip("cc is not installed");
+        return Ok(());
+    }
+    let program = Program::compile("no_python.c", &["-O1", "-rdynamic"])?;
+    for (arguments, what) in [(&[][..], "code objects"), (&["types"], "thread")] {
+        let target = program.start(arguments)?;
+        let found = find(Pid(target.pid()))?;
+        let Found::Unfit(Unfit::Layout { what: said, .. }) = &found else { bail!("{found:?}") };
+        assert!(said.contains(what), "{said}");
+    }
+    Ok(())
+}
+
+#[test]
+fn names_outlive_their_code_and_are_never_anothers() -> Result<()> {
+    for python in interpreters() {
+        let folder = tempfile::tempdir()?;
+        fs::write(
+            folder.path().join("relative.py"),
+            "def here():\n\twait('a file')  # its line\n",
+        )?;
+        let mut target =
+            Target::start(python.command().arg(script("names.py")).current_dir(folder.path()))?;
+        let pid = Pid(target.pid());
+        target.expect("at a file")?;
+        let interpreter = ready(pid)?;
+        let mut names = Names::new(pid, Some(SourceRoot::of_process(pid)?));
+        let [wait, here] = innermost(&interpreter)?;
+        let frame = names.frame(&interpreter, &here);
+        assert_eq!(frame.source.as_deref(), Some("wait('a file')  # its line"), "{python}");
+        assert_eq!((frame.file.as_deref(), frame.line), (Some("relative.py"), Some(2)));
+        assert_eq!(frame.language, Language::Python);
+
+        target.send("\n")?;
+        target.expect("at passing")?;
+        let [wait_again, passing] = innermost(&interpreter)?;
+        let identity = |frame: PythonFrame| (frame.code, frame.checksum);
+        assert_eq!(identity(wait_again), identity(wait), "{python}: it is the same code object");
+        names.learn(&interpreter, &[passing]);
+
+        target.send("\n")?;
+        target.expect("at another_999")?;
+        let frame = names.frame(&interpreter, &passing);
+        assert_eq!(frame.function.as_deref(), Some("passing"), "{python}");
+        assert_eq!((frame.file.as_deref(), frame.source), (Some("<string>"), None));
+        // Who comes too late learns nothing, rather than something wrong.
+        let mut late = Names::new(pid, None);
+        assert!(late.code(&interpreter, &passing).is_err(), "{python}");
+        let frame = late.frame(&interpreter, &passing);
+        assert_eq!((frame.function.as_deref(), frame.file), (Some(FREED), None));
+        assert_eq!(late.unnamed().stale + late.unnamed().unreadable, 1);
+        assert_eq!(names.unnamed(), Unnamed::default());
+
+        target.send("\n")?;
+        ensure!(target.wait()?.success(), "{python} was disturbed");
+        // Nor who asks when the process has ended.
+        let mut last = Names::new(pid, None);
+        assert_eq!(last.line_of(&interpreter, &passing), None);
+        assert_eq!(last.unnamed(), Unnamed { unreadable: 1, ..Unnamed::default() });
+    }
+    Ok(())
+}
+
+/// The first two frames of the first thread.
+fn innermost(interpreter: &Interpreter) -> Result<[PythonFrame; 2]> {
+    let (state, _) = *interpreter.threads().first().context("no thread")?;
+    let chain = Chain::read(interpreter.memory(), &interpreter.config(Space(0)), state);
+    Ok(*chain.context("unreadable")?.frames.first_chunk().context("no caller")?)
 }
 
 #[test]

@@ -1,16 +1,19 @@
 //! What a small function does, by its code: where the variable is that it returns, or passes on.
 //!
 //! Members of `_PyRuntime` lie elsewhere in each maintenance release, and those of glibc's threads in each version. But
-//! there are exported functions that only fetch one of them, so their code says where it is. Followed is the way on
-//! which no branch is taken, up to the first call, jump or return.
+//! there are exported functions that only fetch one of them, so their code says where it is. Followed is a way
+//! through it up to the first call, jump out of it, or return.
 
 use iced_x86::{
     Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory,
     InstructionInfoOptions, MemorySize, Mnemonic, OpAccess, OpKind, Register,
 };
 
-/// Instructions that are looked at, at most.
-const MAX_INSTRUCTIONS: usize = 40;
+/// Instructions of a function that are decoded, and of them those on one way, at most.
+const MAX_DECODED: usize = 200;
+const MAX_INSTRUCTIONS: usize = 60;
+/// Branches that are tried, at most.
+const MAX_BRANCHES: usize = 4;
 /// Where a thread's control block holds its own address, on x86-64 (`%fs:0` by the ABI, `%fs:0x10` for glibc and musl).
 const SELF: [u64; 2] = [0, 0x10];
 
@@ -44,26 +47,43 @@ pub(super) struct Outcome {
     pub(super) argument: Value,
 }
 
-/// Follows the function whose code is given and begins at `address`. Words at constant addresses, such as those of the
-/// global offset table, are asked of `read` when something is looked up through them.
+/// The ways through the function whose code is given and begins at `address`: first that on which no branch is taken, then
+/// those on which one is, which the compiler may have preferred. Words at constant addresses, such as those of the global
+/// offset table, are asked of `read` when something is looked up through them.
 ///
-/// `None` where the code can't be followed to an end.
+/// Ways that lead nowhere are left out.
 pub(super) fn follow(
     code: &[u8],
     address: u64,
+    read: &mut dyn FnMut(u64) -> Option<u64>,
+) -> Vec<Outcome> {
+    let decoder = Decoder::with_ip(64, code, address, DecoderOptions::NONE);
+    let code: Vec<_> = decoder.into_iter().take(MAX_DECODED).collect();
+    let branches = code.iter().filter(|it| it.flow_control() == FlowControl::ConditionalBranch);
+    let taken = branches.map(|branch| Some(branch.ip())).take(MAX_BRANCHES);
+    [None].into_iter().chain(taken).filter_map(|taken| way(&code, taken, read)).collect()
+}
+
+/// The way on which no branch but the one at `taken` is.
+fn way(
+    code: &[Instruction],
+    taken: Option<u64>,
     read: &mut dyn FnMut(u64) -> Option<u64>,
 ) -> Option<Outcome> {
     let mut state = State { registers: [Value::Unknown; 16], read };
     state.set(Register::RDI, Value::Sum(Sum { argument: 1, ..Sum::default() }));
     let mut info = InstructionInfoFactory::new();
-    for instruction in
-        Decoder::with_ip(64, code, address, DecoderOptions::NONE).into_iter().take(MAX_INSTRUCTIONS)
-    {
+    let mut next = 0;
+    for _ in 0..MAX_INSTRUCTIONS {
+        let instruction = code.get(next).filter(|it| !it.is_invalid())?;
+        let target = || code.iter().position(|it| it.ip() == instruction.near_branch_target());
+        next += 1;
         match instruction.flow_control() {
-            _ if instruction.is_invalid() => return None,
-            FlowControl::Next => state.step(&instruction, &mut info),
-            FlowControl::ConditionalBranch => {}
+            FlowControl::Next => state.step(instruction, &mut info),
+            FlowControl::ConditionalBranch if taken != Some(instruction.ip()) => {}
+            FlowControl::ConditionalBranch => next = target()?,
             FlowControl::Return => return Some(state.outcome(true)),
+            FlowControl::UnconditionalBranch if target().is_some() => next = target()?,
             _ => return Some(state.outcome(false)),
         }
     }
@@ -213,18 +233,19 @@ fn index(register: Register) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Sum, Value, follow};
+    use super::{Outcome, Sum, Value, follow};
 
     #[test]
     fn a_member_behind_the_global_offset_table() {
         // mov rax,[rip+0x100]; mov rax,[rax+0x28]; ret
         let code = [0x48, 0x8b, 0x05, 0, 1, 0, 0, 0x48, 0x8b, 0x40, 0x28, 0xc3];
         let mut read = |address| (address == 0x1107).then_some(0x5000);
-        let outcome = follow(&code, 0x1000, &mut read).expect("it ends");
-        assert!(outcome.returns);
-        assert_eq!(outcome.result, Value::At(Sum::of(0x5028), 8));
-        let outcome = follow(&code, 0x1000, &mut |_| None).expect("it ends");
-        assert_eq!(outcome.result, Value::Unknown);
+        let result = Value::At(Sum::of(0x5028), 8);
+        let argument = Value::Sum(Sum { argument: 1, ..Sum::default() });
+        let outcome = Outcome { returns: true, result, argument };
+        assert_eq!(follow(&code, 0x1000, &mut read), [outcome]);
+        let outcome = Outcome { result: Value::Unknown, ..outcome };
+        assert_eq!(follow(&code, 0x1000, &mut |_| None), [outcome]);
     }
 
     #[test]
@@ -234,14 +255,33 @@ mod tests {
             0x48, 0x8b, 0x05, 0, 1, 0, 0, 0x53, 0x48, 0x8d, 0x98, 8, 6, 0, 0, 0x48, 0x89, 0xdf,
             0xe8, 0, 0, 0, 0,
         ];
-        let outcome = follow(&code, 0x1000, &mut |_| Some(0x5000)).expect("it ends");
-        assert!(!outcome.returns);
-        assert_eq!(outcome.argument, Value::Sum(Sum::of(0x5608)));
+        let outcomes = follow(&code, 0x1000, &mut |_| Some(0x5000));
+        assert_eq!(outcomes.len(), 1);
+        assert!(!outcomes[0].returns);
+        assert_eq!(outcomes[0].argument, Value::Sum(Sum::of(0x5608)));
+    }
+
+    #[test]
+    fn what_lies_behind_a_branch() {
+        // jne +3; xor eax,eax; ret; mov edi,[rip+0x100]; jmp far away
+        let code = [0x75, 3, 0x31, 0xc0, 0xc3, 0x8b, 0x3d, 0, 1, 0, 0, 0xe9, 0, 0, 1, 0];
+        let outcomes = follow(&code, 0x1000, &mut |_| None);
+        let found: Vec<_> = outcomes.iter().map(|it| (it.returns, it.argument)).collect();
+        let argument = Value::Sum(Sum { argument: 1, ..Sum::default() });
+        assert_eq!(found, [(true, argument), (false, Value::At(Sum::of(0x110b), 4))]);
+    }
+
+    #[test]
+    fn a_register_that_something_else_was_done_to_is_not_known() {
+        // lea rax,[rip+0x100]; imul rax,rax,3; ret
+        let code = [0x48, 0x8d, 0x05, 0, 1, 0, 0, 0x48, 0x6b, 0xc0, 3, 0xc3];
+        assert_eq!(follow(&code, 0x1000, &mut |_| None)[0].result, Value::Unknown);
     }
 
     #[test]
     fn code_that_ends_nowhere_is_not_understood() {
-        assert_eq!(follow(&[0x90; 100], 0x1000, &mut |_| None), None);
-        assert_eq!(follow(&[0x06], 0x1000, &mut |_| None), None, "no instruction");
+        assert_eq!(follow(&[0x90; 100], 0x1000, &mut |_| None), []);
+        assert_eq!(follow(&[0x06], 0x1000, &mut |_| None), [], "no instruction");
+        assert_eq!(follow(&[0xeb, 0xfe], 0x1000, &mut |_| None), [], "a loop");
     }
 }

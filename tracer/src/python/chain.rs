@@ -10,6 +10,8 @@ use super::Memory;
 
 /// `owner` of a frame that the interpreter keeps on its C stack.
 const OWNED_BY_C_STACK: u8 = 3;
+/// Frames of all kinds that are looked at: nonsense may be linked in a circle.
+const MAX_STEPS: usize = 2 * (MAX_PYTHON_FRAMES + MAX_PYTHON_RUNS);
 /// Bytes of a code unit.
 const UNIT: i64 = 2;
 
@@ -35,14 +37,15 @@ impl Chain {
     pub fn read(memory: &Memory, config: &PythonConfig, thread_state: u64) -> Option<Self> {
         let mut chain = Self::default();
         let mut frame = first(memory, config, thread_state)?;
-        while frame != 0 {
-            if chain.frames.len() == MAX_PYTHON_FRAMES || chain.runs.len() == MAX_PYTHON_RUNS {
-                chain.truncated = true;
+        for _ in 0..MAX_STEPS {
+            let is_full = chain.frames.len() == MAX_PYTHON_FRAMES;
+            if frame == 0 || is_full || chain.runs.len() == MAX_PYTHON_RUNS {
                 break;
             }
             chain.add(memory, config, frame)?;
             frame = memory.u64(frame.wrapping_add(config.previous.into()))?;
         }
+        chain.truncated = frame != 0;
         Some(chain)
     }
 
@@ -98,4 +101,86 @@ pub(super) fn checksum(memory: &Memory, config: &PythonConfig, code: u64) -> Opt
         *word = u64::from_le_bytes(*bytes);
     }
     Some(python_checksum(&words))
+}
+
+#[cfg(test)]
+mod tests {
+    use tracer_common::{PythonConfig, PythonWalk};
+
+    use super::{Chain, MAX_PYTHON_FRAMES};
+    use crate::{python::Memory, units::Pid};
+
+    /// Words of a structure.
+    const SIZE: usize = 32;
+    /// Our own memory is the target's: each structure has [`SIZE`] words, the first is the thread state.
+    const CONFIG: PythonConfig = PythonConfig {
+        walk: PythonWalk::Shim as u32,
+        space: 0,
+        thread_state: 0,
+        none: 0x40,
+        frame: 72,
+        cframe: 0,
+        cframe_frame: 0,
+        cframe_previous: 0,
+        thread_id: 160,
+        previous: 8,
+        code: 0,
+        instruction: 56,
+        owner: 70,
+        bytes: 200,
+        identity: 56,
+        file: 0,
+        name: 0,
+        line_table: 0,
+        ascii: 0,
+        compact: 0,
+    };
+
+    fn walk(words: &[u64], config: &PythonConfig) -> Option<Chain> {
+        let memory = Memory::of_process(Pid(std::process::id())).expect("our own memory");
+        Chain::read(&memory, config, words.as_ptr() as u64)
+    }
+
+    fn address(words: &[u64], structure: usize) -> u64 {
+        words.as_ptr() as u64 + (structure * SIZE * 8) as u64
+    }
+
+    #[test]
+    fn a_run_ends_before_a_shim() {
+        // The thread state, a frame, a shim, a frame and a shim; then the code.
+        let mut words = vec![0; 6 * SIZE];
+        let at: Vec<_> = (0..6).map(|structure| address(&words, structure)).collect();
+        (words[9], words[5 * SIZE + 9]) = (at[1], 1);
+        for (frame, previous, code, owner, instruction) in [
+            (1, at[2], at[5], 0, at[5] + 200 + 2 * 7),
+            (2, at[3], 0x40, 3, 0),
+            (3, at[4], at[5], 1, at[5] + 200 - 2),
+            (4, 0, 0x40, 3, 0),
+        ] {
+            let words = &mut words[frame * SIZE..];
+            (words[0], words[1], words[7], words[8]) = (code, previous, instruction, owner << 48);
+        }
+        let chain = walk(&words, &CONFIG).expect("readable");
+        let instructions: Vec<_> = chain.frames.iter().map(|frame| frame.instruction).collect();
+        assert_eq!(instructions, [7, -1]);
+        assert!(chain.frames.iter().all(|frame| frame.code == at[5] && frame.checksum != 0));
+        assert_eq!((chain.runs, chain.shims), (vec![1, 2], vec![0x40, 0x40]));
+        assert!(!chain.truncated);
+    }
+
+    #[test]
+    fn frames_in_a_circle_have_an_end() {
+        let mut words = vec![0; 3 * SIZE];
+        words[9] = address(&words, 1);
+        words[SIZE + 1] = address(&words, 1);
+        let chain = walk(&words, &CONFIG).expect("readable");
+        assert!(chain.truncated && chain.frames.is_empty(), "none of them has code");
+        words[SIZE] = address(&words, 2);
+        let chain = walk(&words, &CONFIG).expect("readable");
+        assert!(chain.truncated && chain.frames.len() == MAX_PYTHON_FRAMES);
+        words[SIZE + 1] = 8;
+        assert_eq!(walk(&words, &CONFIG), None, "nothing is mapped there");
+        words[9] = 0;
+        assert_eq!(walk(&words, &CONFIG), Some(Chain::default()), "no frame");
+    }
 }

@@ -15,6 +15,8 @@ use crate::units::Pid;
 
 /// How often threads are looked at. They may go on meanwhile, so that what is read does not fit together.
 const ATTEMPTS: usize = 50;
+/// What is wrong where no thread of the process is known to the interpreter.
+const THREAD_IDS: &str = "thread ids";
 /// `PyObject`: its type.
 const TYPE: u64 = 8;
 /// `PyTypeObject`: its name, and how large its objects are.
@@ -26,9 +28,10 @@ const NAME: usize = 8;
 /// Whether code objects, texts and bytes are as large as they ought to be. `Err` names what isn't.
 pub(super) fn types(memory: &Memory, places: &Places, layout: &Layout) -> Result<(), &'static str> {
     let is = |address: u64, name: &[u8], size: u32| {
-        let found = memory.u64(address + TYPE_NAME).and_then(|at| memory.array::<NAME>(at));
+        let found =
+            memory.u64(address.wrapping_add(TYPE_NAME)).and_then(|at| memory.array::<NAME>(at));
         found.is_some_and(|found| found.starts_with(name))
-            && memory.u64(address + TYPE_SIZE) == Some(size.into())
+            && memory.u64(address.wrapping_add(TYPE_SIZE)) == Some(size.into())
     };
     if !is(places.code_type, b"code\0", layout.code.size) {
         return Err("code objects");
@@ -50,39 +53,44 @@ pub(super) fn threads(
     layout: &Layout,
     config: &PythonConfig,
 ) -> Result<(), &'static str> {
-    let mut wrong = "list of threads";
+    let (mut tasks, mut wrong) = (tasks_of(pid), "list of threads");
     for _ in 0..ATTEMPTS {
         let Some(threads) = threads::all(memory, layout, places.head) else { continue };
-        match look(pid, memory, places, config, &threads) {
+        match look(memory, places, config, &threads, &tasks) {
             Ok(()) => return Ok(()),
             Err(what) => wrong = what,
+        }
+        if wrong == THREAD_IDS {
+            tasks = tasks_of(pid);
         }
     }
     Err(wrong)
 }
 
 fn look(
-    pid: Pid,
     memory: &Memory,
     places: &Places,
     config: &PythonConfig,
     threads: &[ThreadState],
+    tasks: &BTreeSet<u64>,
 ) -> Result<(), &'static str> {
-    let own = own_states(memory, config, threads)?;
-    let tasks = tasks(pid);
-    let is_alive = |state: &&ThreadState| config.thread_id == 0 || tasks.contains(&state.id);
     // Of a thread that ended without a word there may be a state left.
-    let alive: Vec<_> = own.iter().filter(is_alive).collect();
+    let is_alive = |state: &ThreadState| config.thread_id == 0 || tasks.contains(&state.id);
+    let mut alive = own_states(memory, config, threads)?;
+    alive.retain(is_alive);
     if alive.is_empty() {
-        return Err("thread ids");
+        return Err(THREAD_IDS);
     }
-    let chains: Vec<_> =
-        alive.iter().map(|state| Chain::read(memory, config, state.address)).collect();
-    let is_sane = |chain: &Chain| sane(memory, places, config, chain);
-    // A thread that runs on may be read in between; one that doesn't proves enough.
-    let proven = chains.iter().flatten().any(|chain| !chain.frames.is_empty() && is_sane(chain));
-    let idle = chains.iter().all(|chain| chain.as_ref().is_some_and(|it| it.frames.is_empty()));
-    if proven || idle { Ok(()) } else { Err("frames") }
+    let mut idle = true;
+    for state in alive {
+        // A thread that runs on may be read in between; one that doesn't proves enough.
+        match Chain::read(memory, config, state.address) {
+            Some(chain) if chain.frames.is_empty() => {}
+            Some(chain) if is_sane(memory, places, config, &chain) => return Ok(()),
+            Some(_) | None => idle = false,
+        }
+    }
+    if idle { Ok(()) } else { Err("frames") }
 }
 
 /// The states that their threads have as their own. A thread may have several, of subinterpreters, and one that is just
@@ -110,14 +118,14 @@ fn own_states(
 }
 
 /// Whether frames have code, and what has none is the interpreter's own.
-fn sane(memory: &Memory, places: &Places, config: &PythonConfig, chain: &Chain) -> bool {
+fn is_sane(memory: &Memory, places: &Places, config: &PythonConfig, chain: &Chain) -> bool {
     let is_code = |at: u64| memory.u64(at.wrapping_add(TYPE)) == Some(places.code_type);
     chain.frames.iter().all(|frame| is_code(frame.code))
         && chain.shims.iter().all(|code| *code == config.none || is_code(*code))
 }
 
 /// The ids of the process's threads, as it knows them itself.
-fn tasks(pid: Pid) -> BTreeSet<u64> {
+fn tasks_of(pid: Pid) -> BTreeSet<u64> {
     let process = procfs::process::Process::new(pid.0.cast_signed());
     let tasks = process.and_then(|process| process.tasks()).into_iter().flatten().flatten();
     let id = |task: procfs::process::Task| {

@@ -8,6 +8,7 @@ use super::{
     CodeCopy, Interpreter,
     line_table::LineTable,
     object::{Fault, Head, Objects, Source},
+    places::Places,
     text,
 };
 
@@ -33,6 +34,12 @@ impl PythonCode {
     pub fn line_of(&self, instruction: i32) -> Option<u32> {
         self.lines.as_ref()?.line_of(instruction)
     }
+
+    /// What it takes.
+    pub(super) fn bytes(&self) -> usize {
+        let lines = self.lines.as_ref().map_or(0, |lines| lines.bytes.len());
+        size_of::<Self>() + self.file.len() + self.name.len() + lines
+    }
 }
 
 /// Why a code object was not read.
@@ -41,6 +48,12 @@ pub enum Unread {
     /// Another one is in its place, or none: it was freed in the meantime.
     #[error("the code object at {address:#x} is not there any more")]
     Stale {
+        /// Where it was.
+        address: u64,
+    },
+    /// There is no room for more of them.
+    #[error("no room for the code object at {address:#x}: too many are known already")]
+    LeftOut {
         /// Where it was.
         address: u64,
     },
@@ -64,7 +77,7 @@ pub(super) fn read(
     copy: Option<&CodeCopy>,
 ) -> Result<PythonCode, Unread> {
     let copied = copy.and_then(|copy| {
-        let parts = copy.parts(&interpreter.config(tracer_common::Space(0)));
+        let parts = copy.parts(&interpreter.layout.code);
         Reader::of(interpreter, &parts).read(frame).ok()
     });
     if let Some(code) = copied.as_ref().filter(|code| code.lines.is_some()) {
@@ -81,20 +94,21 @@ pub(super) fn read(
 
 struct Reader<'a, S> {
     objects: Objects<'a, S>,
-    interpreter: &'a Interpreter,
+    places: &'a Places,
 }
 
 impl<'a, S: Source> Reader<'a, S> {
     fn of(interpreter: &'a Interpreter, source: &'a S) -> Self {
-        Self { objects: Objects { source, layout: &interpreter.layout }, interpreter }
+        let Interpreter { layout, places, .. } = interpreter;
+        Self { objects: Objects { source, layout }, places }
     }
 
     /// A line table that can't be read is left out, as it is the largest part.
     fn read(&self, frame: &PythonFrame) -> Result<PythonCode, Fault> {
-        let Interpreter { layout, places, .. } = self.interpreter;
+        let layout = self.objects.layout;
         let before = self.head(frame)?;
         let member = |at: u32| before.u64(at as usize);
-        let text = |at| text::read(&self.objects, places.text_type, member(at));
+        let text = |at| text::read(&self.objects, self.places.text_type, member(at));
         let first_line = before.u32(layout.code.first_line as usize);
         let (file, name) = (text(layout.code.file)?, text(layout.code.qualified_name)?);
         let lines = self.line_table(member(layout.code.line_table));
@@ -114,23 +128,19 @@ impl<'a, S: Source> Reader<'a, S> {
 
     /// The code object, if it is the frame's.
     fn head(&self, frame: &PythonFrame) -> Result<Head, Fault> {
-        let code_type = self.interpreter.places.code_type;
-        let head = self.objects.head(frame.code, code_type, PYTHON_CODE_BYTES)?;
+        let head = self.objects.head(frame.code, self.places.code_type, PYTHON_CODE_BYTES)?;
         let is_same =
             frame.checksum == 0 || python_checksum(&self.identity(&head)) == frame.checksum;
         if is_same { Ok(head) } else { Err(Fault::Stale) }
     }
 
     fn identity(&self, head: &Head) -> [u64; PYTHON_CODE_WORDS] {
-        let first = self.interpreter.layout.code.identity as usize;
+        let first = self.objects.layout.code.identity as usize;
         std::array::from_fn(|word| head.u64(first + word * size_of::<u64>()))
     }
 
     fn line_table(&self, address: u64) -> Result<Box<[u8]>, Fault> {
-        let head = || {
-            let of_type = self.interpreter.places.bytes_type;
-            self.objects.head(address, of_type, PYTHON_BYTES as usize)
-        };
+        let head = || self.objects.head(address, self.places.bytes_type, PYTHON_BYTES as usize);
         let len = head()?.u64(PYTHON_LENGTH as usize);
         if len > MAX_LINE_TABLE {
             return Err(Fault::Unreadable);
@@ -142,3 +152,6 @@ impl<'a, S: Source> Reader<'a, S> {
         Ok(bytes.into())
     }
 }
+
+#[cfg(test)]
+mod tests;

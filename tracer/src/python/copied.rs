@@ -1,8 +1,8 @@
 //! A code object as the kernel side copied it.
 
-use tracer_common::{PYTHON_CODE_BYTES, PythonConfig};
+use tracer_common::PYTHON_CODE_BYTES;
 
-use super::object::Source;
+use super::{layout::CodeLayout, object::Source};
 
 /// A code object and what it refers to, as they were while a thread ran it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,16 +26,16 @@ pub(super) struct Parts<'a>([(u64, &'a [u8]); 4]);
 
 impl CodeCopy {
     /// By where the code object says that its members are.
-    pub(super) fn parts(&self, config: &PythonConfig) -> Parts<'_> {
+    pub(super) fn parts(&self, layout: &CodeLayout) -> Parts<'_> {
         let member = |at: u32| {
             let word = self.head.get(at as usize..).and_then(<[u8]>::first_chunk);
             word.map_or(0, |word| u64::from_le_bytes(*word))
         };
         Parts([
             (self.code, &self.head),
-            (member(config.file), &self.file),
-            (member(config.name), &self.name),
-            (member(config.line_table), &self.lines),
+            (member(layout.file), &self.file),
+            (member(layout.qualified_name), &self.name),
+            (member(layout.line_table), &self.lines),
         ])
     }
 }

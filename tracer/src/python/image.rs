@@ -82,14 +82,15 @@ fn build<'a>(
     elf: &Elf<'_>,
     path: &Path,
 ) -> Option<Build> {
-    let mut found: Vec<Build> = functions
-        .flat_map(|name| TELL_TALES.iter().filter(move |(tale, _)| name.starts_with(tale)))
-        .map(|(_, build)| *build)
-        .collect();
+    let mut found: Vec<Build> = functions.filter_map(build_by_symbol).collect();
     let variables = TELL_TALES.iter().filter(|(name, _)| symbols::variable(elf, name).is_some());
     found.extend(variables.map(|(_, build)| *build));
     found.sort_by_key(|build| *build as u8);
     found.first().copied().or_else(|| build_by_name(path))
+}
+
+fn build_by_symbol(name: &str) -> Option<Build> {
+    TELL_TALES.iter().find(|(tale, _)| name.starts_with(tale)).map(|(_, build)| *build)
 }
 
 /// By the letters that follow the version in `libpython3.13t.so.1.0` or `python3.11d`.
@@ -107,8 +108,17 @@ fn build_by_name(path: &Path) -> Option<Build> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Build, build_by_name};
+    use super::{Build, build_by_name, build_by_symbol};
     use std::path::Path;
+
+    #[test]
+    fn what_is_exported_tells_the_build() {
+        assert_eq!(build_by_symbol("_Py_NegativeRefcount"), Some(Build::Debug));
+        assert_eq!(build_by_symbol("_Py_PrintReferenceAddresses"), Some(Build::TraceRefs));
+        assert_eq!(build_by_symbol("_Py_DecRefShared"), Some(Build::FreeThreaded));
+        assert_eq!(build_by_symbol("_Py_DecRef"), None);
+        assert_eq!(build_by_symbol("Py_IsInitialized"), None);
+    }
 
     #[test]
     fn a_name_tells_the_build() {

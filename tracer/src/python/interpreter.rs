@@ -24,14 +24,14 @@ use crate::{
 pub enum Found {
     /// Nothing. Ask again when it has loaded another object.
     None,
-    /// An interpreter that is not at work yet, or not any more: no thread of Python's has been set up. Asking again takes a
-    /// few reads of the target's memory (tens of microseconds), as long as the process has the same objects. Nothing of Python's
-    /// can run before it is ready; for that there is nothing to wait for but time, so ask again every few milliseconds
-    /// after a start, and at each look at the mappings.
+    /// An interpreter that is not at work yet, or not any more. It becomes ready when its first thread has been set up, before it
+    /// runs any code. Asking again takes a few reads of the target's memory (tens of microseconds) as long as no object was
+    /// mapped; there is nothing to wait for but time, so ask every few milliseconds after a start, and otherwise whenever the
+    /// mappings are looked at.
     NotYet,
     /// One whose frames can be walked. Holds until the process replaces its image.
     Ready(Box<Interpreter>),
-    /// One whose frames can't.
+    /// One whose frames can't. That is so for good, but for [`Unfit::Layout`]: a process in the middle of a fork may look so for a moment.
     Unfit(Unfit),
 }
 
@@ -82,7 +82,7 @@ impl Interpreter {
     }
 }
 
-/// Finds interpreters, and keeps what it has learned of objects.
+/// Finds interpreters, and keeps what it has learned of objects. One for each [`Modules`], by whose ids it knows them.
 #[derive(Debug, Default)]
 pub struct Finder {
     images: HashMap<ModuleId, Option<Result<Image, Unfit>>>,
@@ -156,7 +156,8 @@ impl Finder {
             return is_early(wrong(what));
         }
         let created = memory.u32(places.key);
-        let Some(key) = memory.u32(places.key + 4).filter(|_| created == Some(1)) else {
+        let Some(key) = memory.u32(places.key.wrapping_add(4)).filter(|_| created == Some(1))
+        else {
             return is_early(wrong("thread key"));
         };
         let thread_state = match self.thread_data(modules) {
@@ -214,6 +215,6 @@ fn layout(memory: &Memory, places: &Places, version: Version) -> Result<Layout, 
         return Err(Unfit::Build { build: Build::FreeThreaded });
     }
     let is_same = Version::from_hex(told.version) == version
-        && places.runtime + u64::from(told.head) == places.head;
+        && places.runtime.wrapping_add(told.head.into()) == places.head;
     if is_same { Ok(told.layout) } else { Err(wrong("description of itself")) }
 }

@@ -56,9 +56,11 @@ impl Places {
         let mut of = |function, place: fn(Outcome) -> Option<u64>| {
             let symbol = exported.get(function).ok_or_else(|| missing(function))?;
             elf.code(symbol.address, symbol.size)
-                .and_then(|code| accessor::follow(code, symbol.address.0, &mut slot))
-                .and_then(place)
-                .filter(|place| place.wrapping_sub(runtime) < MAX_RUNTIME)
+                .map(|code| accessor::follow(code, symbol.address.0, &mut slot))
+                .into_iter()
+                .flatten()
+                .filter_map(place)
+                .find(|place| place.wrapping_sub(runtime) < MAX_RUNTIME)
                 .ok_or_else(|| Unfit::Code { object: object.to_owned(), function })
         };
         Ok(Self {

@@ -3,13 +3,14 @@
 use tracer_common::{PYTHON_LENGTH, PYTHON_TEXT, PythonText};
 
 use super::object::{Fault, Head, Objects, Source};
+use crate::symbolize::MAX_NAME;
 
-/// Characters that are read, at most. More are left out.
-const MAX_CHARACTERS: u64 = 4096;
+/// Characters that are read, at most: one more than reports show, so that they say that something is missing.
+const MAX_CHARACTERS: u64 = MAX_NAME as u64 + 1;
 /// Bytes of `PyASCIIObject` that say what follows.
 const HEAD: usize = PYTHON_TEXT as usize + 8;
 
-/// The text at an address, at most its first 4096 characters. Surrogates that stand alone, as they do for bytes of a file name
+/// The text at an address, at most as many of its characters as are shown. Surrogates that stand alone, as they do for bytes of a file name
 /// that are no UTF-8, become U+FFFD.
 pub(super) fn read<S: Source>(
     objects: &Objects<'_, S>,

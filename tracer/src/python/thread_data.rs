@@ -38,15 +38,16 @@ impl ThreadData {
 
     /// By the function's code.
     fn read(code: &[u8]) -> Option<Self> {
-        let outcome = accessor::follow(code, 0, &mut |_| None)?;
-        match outcome.result {
-            Value::At(Sum { argument: stride, thread: 1, constant: first }, 8)
-                if outcome.returns && stride >= 8 && first < 4096 && stride < 64 =>
-            {
-                Some(Self { first, stride })
+        accessor::follow(code, 0, &mut |_| None).into_iter().find_map(|outcome| {
+            match outcome.result {
+                Value::At(Sum { argument: stride, thread: 1, constant: first }, 8)
+                    if outcome.returns && stride >= 8 && first < 4096 && stride < 64 =>
+                {
+                    Some(Self { first, stride })
+                }
+                _ => None,
             }
-            _ => None,
-        }
+        })
     }
 
     /// Bytes from the thread pointer to the value of a key.
@@ -68,7 +69,7 @@ pub(super) fn is_c_library(module: &Module) -> bool {
 mod tests {
     use super::{ThreadData, Unfit};
 
-    /// glibc 2.36, as far as no branch is taken.
+    /// glibc 2.36, without the part for keys further out.
     const GLIBC: [u8; 59] = [
         0x83, 0xff, 0x1f, 0x77, 0x3b, 0x89, 0xf8, 0x48, 0x83, 0xc0, 0x31, 0x48, 0xc1, 0xe0, 0x04,
         0x64, 0x48, 0x03, 0x04, 0x25, 0x10, 0x00, 0x00, 0x00, 0x48, 0x8b, 0x50, 0x08, 0x48, 0x85,

@@ -20,10 +20,10 @@ pub struct Frame {
     pub function: Option<String>,
     /// Path of the mapped object, or `[unknown]`.
     pub module: String,
-    /// Address by the object's own headers; the return address itself, not the call before it.
+    /// Address by the object's own headers; the return address itself, not the call before it. 0 for Python.
     pub address: u64,
     /// Bytes from the function's first one to `address`, or where the compiler split the function, from its
-    /// part's first one; 0 without a function, and for an inlined one.
+    /// part's first one; 0 without a function, and for an inlined one. For Python in its bytecode.
     pub offset: u64,
     /// Source file, as the debug information names it, directory and all.
     pub file: Option<String>,

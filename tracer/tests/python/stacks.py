@@ -17,17 +17,42 @@ import time
 # In 3.10 each frame is a run, and 64 of these are kept.
 DEPTH = 40 if sys.version_info < (3, 11) else 150
 gate = threading.Event()
-threads = []
+# By what Python calls them, their kernel ids.
+threads = {}
 
 
 def wait():
     gate.wait()
 
 
+# Kept, or they would be freed. One thread each.
+started = []
+
+
 def start(function, *arguments):
-    thread = threading.Thread(target=function, args=arguments, daemon=True)
-    thread.start()
-    threads.append(thread)
+    def run():
+        threads[threading.get_ident()] = threading.get_native_id()
+        function(*arguments)
+
+    started.append(threading.Thread(target=run, daemon=True))
+    started[-1].start()
+
+
+def start_foreign(function):
+    """On a thread that Python did not make; it gets a thread state for the time of the call."""
+    try:
+        import ctypes
+    except ImportError:
+        return
+
+    @ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)
+    def called(_):
+        threads[threading.get_ident()] = threading.get_native_id()
+        function()
+        return 0
+
+    started.append(called)
+    ctypes.CDLL(None).pthread_create(ctypes.byref(ctypes.c_ulong()), None, called, None)
 
 
 def recursive(depth):
@@ -180,14 +205,19 @@ def main():
     start(by_finalizer)
     start(by_exception)
     start(by_with)
+    start_foreign(functools.partial(recursive, 3))
     # A thread that waits in the same instruction twice is where it will stay.
     before = None
     while True:
         time.sleep(0.05)
         current = sys._current_frames()
-        stacks = {t.native_id: frames_of(current[t.ident]) for t in threads if t.ident in current}
+        stacks = {
+            threads[ident]: frames_of(frame)
+            for ident, frame in current.items()
+            if ident in threads
+        }
         is_there = all(stack[0][2].endswith("wait") for stack in stacks.values())
-        if stacks == before and is_there and len(stacks) == len(threads):
+        if stacks == before and is_there and len(stacks) == len(started):
             break
         before = {k: list(v) for k, v in stacks.items()}
     stop(stacks)
@@ -195,12 +225,11 @@ def main():
 
 def stop(stacks):
     own = frames_of(sys._getframe())
-    # Where this thread waits.
-    own[0][1] += 6
+    # Where this thread tells, and waits: in one line, for who looks may be quicker than it.
+    own[0][1] += 5
     stacks[threading.get_native_id()] = own
-    text = json.dumps(stacks)
-    os.write(1, ("frames " + text + "\n").encode())
-    sys.stdin.buffer.raw.read(1)
+    text = ("frames " + json.dumps(stacks) + "\n").encode()
+    os.write(1, text), os.read(0, 1)
     os._exit(0)
 
 

@@ -2,14 +2,11 @@
 
 use std::{
     collections::BTreeMap,
-    env,
-    ffi::OsString,
-    fmt, fs,
+    env, fmt, fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use anyhow::Result;
 use memtrace::python::Version;
 use memtrace_tests::skip;
 
@@ -36,13 +33,13 @@ impl fmt::Display for Python {
 }
 
 /// Those whose frames are known. Says so where there are none.
-pub(crate) fn interpreters() -> Result<Vec<Python>> {
+pub(crate) fn interpreters() -> Vec<Python> {
     let found: Vec<_> =
         installed().into_iter().filter(|python| python.version.is_supported()).collect();
     if found.is_empty() {
         skip("no Python from 3.10 to 3.13 is installed");
     }
-    Ok(found)
+    found
 }
 
 /// All of them, by the binary that each of them says it is: what is called so may be a script that starts another one.
@@ -80,12 +77,12 @@ fn on_path() -> Vec<PathBuf> {
 }
 
 fn of_pyenv() -> Vec<PathBuf> {
-    let root = env::var_os("PYENV_ROOT").map(PathBuf::from).or_else(|| {
-        Some(PathBuf::from(env::var_os("HOME").unwrap_or_else(OsString::new)).join(".pyenv"))
-    });
+    let root = env::var_os("PYENV_ROOT")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(env::var_os("HOME").unwrap_or_default()).join(".pyenv")));
     let versions = root.into_iter().filter_map(|root| fs::read_dir(root.join("versions")).ok());
     versions
-        .flat_map(|entries| entries.flatten())
+        .flat_map(Iterator::flatten)
         .map(|entry| entry.path().join("bin/python"))
         .filter(|candidate| candidate.is_file())
         .collect()
