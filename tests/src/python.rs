@@ -9,6 +9,8 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::in_full;
+
 /// The distribution's, with the interpreter inside of the program.
 pub const SYSTEM_PYTHON: &str = "/usr/bin/python3";
 
@@ -35,6 +37,22 @@ impl Python {
             .collect();
         ensure!(!known.is_empty(), "no Python from 3.10 to 3.13 is installed");
         Ok(known)
+    }
+
+    /// The distribution's and the newest of the others; in the long version of a test, all.
+    ///
+    /// # Errors
+    ///
+    /// As [`Python::all`].
+    pub fn few() -> Result<Vec<Self>> {
+        let mut all = Self::all()?;
+        if !in_full() {
+            let system = fs::canonicalize(SYSTEM_PYTHON).unwrap_or_default();
+            let newest = all.iter().filter(|it| it.path != system).max_by_key(|it| it.version);
+            let newest = newest.map(|it| it.path.clone());
+            all.retain(|it| it.path == system || Some(&it.path) == newest.as_ref());
+        }
+        Ok(all)
     }
 
     /// All of them, of whatever version.

@@ -1,6 +1,6 @@
 //! Stacks: frames in one word each, how a stack ended, and its id.
 
-use crate::{Space, StackId};
+use crate::{Domain, Space, StackId};
 
 /// A frame in one word: which object, and where in it.
 ///
@@ -188,11 +188,11 @@ impl StackHash {
         Self(hash ^ (hash >> 29))
     }
 
-    /// The id of the stack; never that of the unknown one.
+    /// The id of the stack in the heap's domain; never that of the unknown one.
     #[inline(always)]
     pub const fn finish(self, status: u32) -> StackId {
-        let hash = self.with(status as u64).0;
-        StackId(if hash == StackId::UNKNOWN.0 { 1 } else { hash })
+        let id = StackId(self.with(status as u64).0).in_domain(Domain::Heap);
+        if id.0 == StackId::UNKNOWN.0 { StackId(1) } else { id }
     }
 }
 

@@ -27,7 +27,7 @@ pub use code::{CODE_MAPS, CodeMap, CodeSpan, MAX_SPANS, SpanKind};
 pub use epoch::{EpochSlot, KernelState, LINKING_ADDS, Row, RowCounts, RowKey, Trigger};
 pub use event::{EventHeader, EventKind, RawStackEvent, StackEvent};
 pub use frame::{FrameAt, FrameWord, StackHash, UnwindStatus};
-pub use ids::{Epoch, Space, StackId};
+pub use ids::{Domain, Epoch, Space, StackId};
 pub use live::{LiveBlock, LiveKey};
 pub use mapping::{MapCall, MapCallKind, MapEvent, MapOp};
 pub use python::{

@@ -28,6 +28,8 @@ pub const RULES: &str = "RULES";
 pub const ALLOCATORS: &str = "ALLOCATORS";
 /// [`crate::PythonConfig`], one.
 pub const PYTHON: &str = "PYTHON";
+/// How often Python's code objects were freed; then 1 if they are counted, else 0. Numbers of 64 bits.
+pub const PYTHON_FREES: &str = "PYTHON_FREES";
 /// [`crate::Tally`], one per CPU.
 pub const TALLY: &str = "TALLY";
 /// Events.

@@ -114,16 +114,19 @@ impl PythonText {
 /// (but 3.10) the list of its weak references.
 pub const PYTHON_CODE_WORDS: usize = 11;
 
-/// The checksum of these words.
+/// The checksum of these words. Each is multiplied by a number of its own: so none has to wait for the one before.
 #[inline(always)]
 pub const fn python_checksum(words: &[u64; PYTHON_CODE_WORDS]) -> u32 {
-    let mut hash = StackHash(0);
+    const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut sum = 0_u64;
     let mut i = 0;
     while i < PYTHON_CODE_WORDS {
-        hash = hash.with(words[i]);
+        let own = MULTIPLIER.wrapping_mul(2 * i as u64 + 1);
+        sum = sum.wrapping_add(words[i].wrapping_mul(own));
         i += 1;
     }
-    (hash.0 ^ (hash.0 >> 32)) as u32
+    let mixed = (sum ^ (sum >> 32)).wrapping_mul(MULTIPLIER);
+    (mixed >> 32) as u32
 }
 
 /// A frame of Python's.
@@ -216,10 +219,16 @@ pub struct PythonPass {
     pub tells: u32,
     /// How it ended: a [`PythonEnd`].
     pub end: u32,
-    /// Bytes of a frame that are read.
+    /// Bytes of a frame that are needed.
     pub frame_bytes: u32,
     /// The thread's id as its own pid namespace numbers it; 0 while not asked for.
     pub thread_id: u32,
+    /// The address that the window is a copy of.
+    pub base: u64,
+    /// Bytes of the window that are valid.
+    pub valid: u32,
+    /// How often code objects were freed before the walk; 0 where that is not known.
+    pub generation: u32,
 }
 
 /// The frames of Python's that belong to a stack. Comes before the [`crate::StackEvent`] of the same id.
@@ -308,7 +317,7 @@ const _: () = assert!(
     size_of::<PythonEvent>() == PythonEvent::HEAD + size_of::<PythonFrame>() * MAX_PYTHON_FRAMES
 );
 
-const _: () = assert!(size_of::<PythonPass>() == 48);
+const _: () = assert!(size_of::<PythonPass>() == 64);
 const _: () = assert!(MAX_PYTHON_FRAMES.is_power_of_two() && MAX_PYTHON_RUNS.is_power_of_two());
 
 pod!(PythonConfig, PythonFrame, PythonPass, PythonEvent, PythonCodeKey, PythonCodeEvent);
@@ -323,6 +332,21 @@ mod tests {
             assert_eq!(PythonEnd::from_raw(raw).map(|end| end as u32), Some(raw));
         }
         assert_eq!(PythonEnd::from_raw(5), None);
+    }
+
+    #[test]
+    fn each_word_of_a_code_object_counts_and_where_it_is() {
+        let words = [5; PYTHON_CODE_WORDS];
+        let mut sums = [0; PYTHON_CODE_WORDS + 1];
+        sums[PYTHON_CODE_WORDS] = python_checksum(&words);
+        for word in 0..PYTHON_CODE_WORDS {
+            let mut words = words;
+            words[word] = 6;
+            sums[word] = python_checksum(&words);
+        }
+        for (at, sum) in sums.iter().enumerate() {
+            assert!(!sums[..at].contains(sum));
+        }
     }
 
     #[test]

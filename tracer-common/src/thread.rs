@@ -43,7 +43,9 @@ pub struct ThreadState {
     /// A [`CallKind`].
     pub kind: u32,
     /// 1 while `old` holds a block that was taken out of the live set.
-    pub has_old: u32,
+    pub has_old: u16,
+    /// A [`crate::Domain`]: the call's; the heap's while none is in flight.
+    pub domain: u16,
     /// `Reallocate`: the old block's record, kept here until the result is known.
     pub old: LiveBlock,
     /// Allocation calls that were taken for a part of the one in flight.

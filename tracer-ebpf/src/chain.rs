@@ -46,7 +46,8 @@ pub fn begin<C: EbpfContext>(ctx: &C, call: &Returned, then: Then) {
     let walk = unsafe { &mut (*thread).walk };
     walk.then = then as u32;
     // Without its frames a stack is of use only where user space has them.
-    if let Some(id) = stack::recall(call, now, thread).filter(|&id| stack::is_known(id)) {
+    let recalled = stack::recall(call, now, thread).map(|id| stack::whole_id(thread, id));
+    if let Some(id) = recalled.filter(|&id| stack::is_known(id)) {
         walk.stack = id;
     } else if walk::begin(thread, now.space) {
         go_to(ctx, chain::WALK_ON);
@@ -81,7 +82,7 @@ pub fn walk_on<C: EbpfContext>(ctx: &C) {
 
 #[inline(always)]
 fn end(thread: *mut ThreadState) {
-    let id: StackId = walk::end(thread);
+    let id: StackId = stack::whole_id(thread, walk::end(thread));
     if let Some(now) = epochs::now() {
         let id = raw::instead(thread, now.space, now.epoch, id);
         // SAFETY: as above.

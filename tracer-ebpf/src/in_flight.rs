@@ -13,7 +13,7 @@ use aya_ebpf::{
     programs::{ProbeContext, RetProbeContext},
 };
 use tracer_common::{
-    CallKind, LiveKey, TallyKind, ThreadState,
+    CallKind, Domain, LiveKey, StackId, TallyKind, ThreadState,
     limits::{MAX_NESTED, MAX_THREADS},
 };
 
@@ -33,9 +33,15 @@ static THREADS: HashMap<u64, ThreadState> =
 #[map]
 static BLANK_THREAD: Array<ThreadState> = Array::with_max_entries(1, 0);
 
-/// An allocation function was entered.
+/// An allocation function of the heap was entered.
 #[inline(always)]
 pub fn enter(ctx: &ProbeContext, kind: CallKind, size: u64, argument: u64) {
+    enter_in(ctx, Domain::Heap, kind, size, argument);
+}
+
+/// An allocation function was entered, for a block of this domain.
+#[inline(always)]
+pub fn enter_in(ctx: &ProbeContext, domain: Domain, kind: CallKind, size: u64, argument: u64) {
     if !control::active() {
         return;
     }
@@ -60,6 +66,7 @@ pub fn enter(ctx: &ProbeContext, kind: CallKind, size: u64, argument: u64) {
     thread.size = size;
     thread.argument = argument;
     thread.kind = kind as u32;
+    thread.domain = domain as u16;
     thread.has_old = 0;
     thread.nested_allocs = 0;
     thread.nested_frees = 0;
@@ -89,6 +96,16 @@ pub fn leave(ctx: &RetProbeContext, source: Source) {
         (*thread).sp = 0;
     }
     record::returned(&call, thread, source);
+    // SAFETY: as above. What is captured outside of a call is the heap's.
+    unsafe { (*thread).domain = Domain::Heap as u16 };
+}
+
+/// A stack's id in the domain of the call that `thread` is at.
+#[inline(always)]
+pub fn in_domain(thread: *const ThreadState, id: StackId) -> StackId {
+    // SAFETY: `thread` points to a map value that belongs to this thread alone.
+    let domain = unsafe { (*thread).domain };
+    id.in_domain(if domain == Domain::Python as u16 { Domain::Python } else { Domain::Heap })
 }
 
 /// `free` was entered. The block leaves the live set now: after the call its address may be another's.

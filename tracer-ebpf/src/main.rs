@@ -28,6 +28,7 @@ mod memo;
 mod operators;
 mod process;
 mod python;
+mod python_code;
 mod python_copy;
 mod python_frame;
 mod raw;
@@ -46,7 +47,7 @@ use aya_ebpf::{
 use calls::Returned;
 use chain::Then;
 use stack::Source;
-use tracer_common::{CallKind, MapCallKind};
+use tracer_common::{CallKind, Domain, MapCallKind};
 
 /// Attaches to: `malloc`, `valloc`, `pvalloc`, at an instruction before the first push.
 /// Captures: the size.
@@ -112,6 +113,38 @@ fn leave(ctx: RetProbeContext) -> u32 {
 #[uprobe]
 fn enter_free(ctx: ProbeContext) -> u32 {
     in_flight::free(&ctx, calls::argument(&ctx, 0));
+    0
+}
+
+/// Attaches to: `malloc` of CPython's allocator table, whose functions get a context before all else. Captures: the
+/// size.
+#[uprobe]
+fn enter_python_malloc(ctx: ProbeContext) -> u32 {
+    let size = calls::argument(&ctx, 1);
+    in_flight::enter_in(&ctx, Domain::Python, CallKind::Allocate, size, 0);
+    0
+}
+
+/// Attaches to: `calloc` of that table. Captures: the product; where it overflows, the call fails.
+#[uprobe]
+fn enter_python_calloc(ctx: ProbeContext) -> u32 {
+    let size = calls::argument(&ctx, 1).wrapping_mul(calls::argument(&ctx, 2));
+    in_flight::enter_in(&ctx, Domain::Python, CallKind::Allocate, size, 0);
+    0
+}
+
+/// Attaches to: `realloc` of that table. Captures: the old block, which leaves the live set here, and the size.
+#[uprobe]
+fn enter_python_realloc(ctx: ProbeContext) -> u32 {
+    let (old, size) = (calls::argument(&ctx, 1), calls::argument(&ctx, 2));
+    in_flight::enter_in(&ctx, Domain::Python, calls::reallocation(old), size, old);
+    0
+}
+
+/// Attaches to: `free` of that table. Captures: the address.
+#[uprobe]
+fn enter_python_free(ctx: ProbeContext) -> u32 {
+    in_flight::free(&ctx, calls::argument(&ctx, 1));
     0
 }
 
@@ -233,6 +266,13 @@ fn leave_mapping_walked(ctx: RetProbeContext) -> u32 {
 #[uprobe]
 fn mark_fn(_ctx: ProbeContext) -> u32 {
     epochs::mark_call();
+    0
+}
+
+/// Attaches to: the function by which an interpreter frees code objects. Captures: that it was called.
+#[uprobe]
+fn python_code_freed(_ctx: ProbeContext) -> u32 {
+    python_code::freed();
     0
 }
 

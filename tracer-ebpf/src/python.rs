@@ -15,13 +15,13 @@ use aya_ebpf::{
 };
 use tracer_common::{
     EventHeader, EventKind, FrameWord, PythonConfig, PythonEnd, PythonEvent, PythonHash,
-    PythonWalk, Space, StackHash, StackId, TallyKind, ThreadState,
+    PythonWalk, RuleCache, Space, StackHash, StackId, TallyKind, ThreadState,
     limits::{MAX_FRAMES, MAX_PYTHON_FRAMES, MAX_PYTHON_RUNS},
 };
 
 use crate::{
-    control, process, python_copy,
-    python_frame::{self, Memory},
+    control, process, python_code, python_copy,
+    python_frame::{self, FrameMemory},
     stack::EVENTS,
     tally,
     walk::push,
@@ -42,6 +42,7 @@ pub static PYTHON: Array<PythonConfig> = Array::with_max_entries(1, 0);
 struct Context {
     thread: *mut ThreadState,
     config: *const PythonConfig,
+    codes: *mut RuleCache,
 }
 
 /// Takes down the Python frames that `thread` is in, if an interpreter is known. Costs one look-up where none is. Uses the
@@ -181,7 +182,8 @@ fn follow(thread: *mut ThreadState, config: *const PythonConfig) {
 /// Follows the chain from the innermost frame outwards. Gives how it ended.
 #[inline(always)]
 fn walk(thread: *mut ThreadState, config: *const PythonConfig) -> u32 {
-    let mut context = Context { thread, config };
+    let Some(codes) = python_code::cache() else { return PythonEnd::Truncated as u32 };
+    let mut context = Context { thread, config, codes };
     // SAFETY: the callback gets the context that is passed here, which outlives the call; `thread` as above.
     unsafe {
         (*thread).python.end = PythonEnd::Outermost as u32;
@@ -234,6 +236,8 @@ fn begin(thread: *mut ThreadState, config: *const PythonConfig) -> Result<(), Py
         0
     };
     python.frame_bytes = python_frame::needed(config);
+    python.valid = 0;
+    python.generation = python_code::generation();
     Ok(())
 }
 
@@ -243,24 +247,29 @@ unsafe extern "C" fn step(_number: u64, context: *mut Context) -> i64 {
     const OWNER_C_STACK: u8 = 3;
     const IS_ENTRY: u8 = 1;
     // SAFETY: the caller passes one.
-    let &Context { thread, config } = unsafe { &*context };
+    let &Context { thread, config, codes } = unsafe { &*context };
     // SAFETY: as above.
     let (python, config) = unsafe { (&mut (*thread).python, &*config) };
     let at = python.frame;
     if at == 0 {
         return STOP;
     }
-    let memory = Memory { thread };
-    if !memory.read_frame(at, python.frame_bytes) {
+    // In 3.10 frames are objects by themselves, later they mostly lie one above the other.
+    let alone = config.walk == PythonWalk::Each as u32;
+    let Some(memory) = FrameMemory::read(thread, at, alone) else {
         python.end = PythonEnd::ReadFault as u32;
         return STOP;
-    }
+    };
     python.frame = memory.word(config.previous);
     let owner = memory.byte(config.owner);
     if config.walk == PythonWalk::Shim as u32 {
-        return if owner == OWNER_C_STACK { end_run(thread, at) } else { keep(thread, config) };
+        return if owner == OWNER_C_STACK {
+            end_run(thread, at)
+        } else {
+            keep(thread, config, codes, &memory)
+        };
     }
-    let kept = keep(thread, config);
+    let kept = keep(thread, config, codes, &memory);
     if config.walk == PythonWalk::Entry as u32 && owner != IS_ENTRY {
         return kept;
     }
@@ -272,8 +281,12 @@ unsafe extern "C" fn step(_number: u64, context: *mut Context) -> i64 {
 
 /// Adds the frame in the window.
 #[inline(always)]
-fn keep(thread: *mut ThreadState, config: &PythonConfig) -> i64 {
-    let memory = Memory { thread };
+fn keep(
+    thread: *mut ThreadState,
+    config: &PythonConfig,
+    codes: *mut RuleCache,
+    memory: &FrameMemory,
+) -> i64 {
     let code = memory.word(config.code);
     if code == 0 || code == config.none {
         return GO_ON;
@@ -287,7 +300,7 @@ fn keep(thread: *mut ThreadState, config: &PythonConfig) -> i64 {
         // Where the run ends is still of use: what is kept of it belongs there.
         return if runs >= MAX_PYTHON_RUNS as u32 { STOP } else { GO_ON };
     }
-    let frame = memory.frame(code, config);
+    let frame = memory.frame(code, config, codes);
     python_frame::set_frame(thread, len.into(), frame);
     // SAFETY: as above.
     unsafe { (*event).len = len + 1 };

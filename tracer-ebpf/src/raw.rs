@@ -56,7 +56,7 @@ pub fn instead(thread: *mut ThreadState, space: Space, epoch: Epoch, id: StackId
     let Some((number, time)) = ticket(epoch) else { return id };
     let Some(mut event) = RAW_STACKS.reserve::<RawStackEvent>(0) else { return id };
     // Another run of the same command begins to count anew.
-    let own = StackHash(id.0).with(time).finish(number as u32);
+    let own = StackHash(id.0).with(time).finish(number as u32).in_domain(id.domain());
     let event_at = event.as_mut_ptr();
     // SAFETY: all fields are written but the end of `bytes`, which is not looked at.
     unsafe {

@@ -1,7 +1,7 @@
 //! What a call's result means for the books: commit, restore, or lose and count.
 
 use aya_ebpf::{helpers::bpf_probe_read_user, programs::ProbeContext};
-use tracer_common::{CallKind, LiveBlock, LiveKey, StackId, TallyKind, ThreadState};
+use tracer_common::{CallKind, Domain, LiveBlock, LiveKey, StackId, TallyKind, ThreadState};
 
 use crate::{
     calls::{self, Returned},
@@ -37,7 +37,10 @@ pub fn returned(call: &Returned, thread: *mut ThreadState, source: Source) {
         result
     };
     if kind == CallKind::Reallocate as u32 {
-        if block == 0 && size != 0 {
+        // Python's `realloc` frees nothing for a size of 0.
+        // SAFETY: the entry belongs to this thread alone.
+        let never_frees = unsafe { (*thread).domain } == Domain::Python as u16;
+        if block == 0 && (size != 0 || never_frees) {
             restore(thread, now); // it failed: the old block is as it was
         } else {
             release_old(thread, now);
@@ -96,6 +99,7 @@ pub fn freed(ctx: &ProbeContext, address: u64, last: u64) {
 #[inline(always)]
 pub fn abandon(thread: &mut ThreadState) {
     thread.sp = 0;
+    thread.domain = Domain::Heap as u16;
     if let Some(now) = epochs::now() {
         restore(thread, now);
         mappings::settle(thread, now, StackId::UNKNOWN);

@@ -11,7 +11,7 @@ use tracer_common::{
 };
 
 use crate::{
-    calls::Returned, control, epochs::Now, kernel_stack, memo, python, raw, tables, tally,
+    calls::Returned, control, epochs::Now, in_flight, kernel_stack, memo, python, raw, tables, tally,
     walk::walk,
 };
 
@@ -39,15 +39,16 @@ pub enum Source {
 #[inline(always)]
 pub fn capture(call: &Returned, now: Now, thread: *mut ThreadState, source: Source) -> StackId {
     if control::kernel_stacks() {
-        return kernel_stack::capture(call, now.space, thread);
+        let id = kernel_stack::capture(call, now.space, thread);
+        return in_flight::in_domain(thread, id);
     }
     match source {
         Source::Walk => {
             python::pass(thread, now.space);
             if let Some(id) = recall(call, now, thread) {
-                return python::name(thread, id);
+                return whole_id(thread, id);
             }
-            let id = python::name(thread, walk(thread, now.space));
+            let id = whole_id(thread, walk(thread, now.space));
             raw::instead(thread, now.space, now.epoch, id)
         }
         // SAFETY: `thread` points to a map value that belongs to this thread alone.
@@ -55,7 +56,7 @@ pub fn capture(call: &Returned, now: Now, thread: *mut ThreadState, source: Sour
     }
 }
 
-/// The call's stack, if it is remembered. Else all is ready for a walk.
+/// The id of the native frames of the call's stack, if they are remembered. Else all is ready for a walk.
 ///
 /// Whether objects were unloaded since the mappings were read is asked for first: the thread's own code can't be
 /// unloaded from here on, and a code map that is taken into use later is only newer.
@@ -78,6 +79,12 @@ pub fn recall(call: &Returned, now: Now, thread: *mut ThreadState) -> Option<Sta
         return None;
     }
     memo::recall(thread, ip, sp, bp, tables::generation(now.space)?)
+}
+
+/// The id of a stack, of which `native` is that of its native frames: with Python's frames, and in the domain of the call.
+#[inline(always)]
+pub fn whole_id(thread: *const ThreadState, native: StackId) -> StackId {
+    in_flight::in_domain(thread, python::name(thread, native))
 }
 
 /// Whether user space has the stack.

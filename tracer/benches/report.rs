@@ -101,6 +101,7 @@ fn ledger_and_report(criterion: &mut Criterion) {
         survivors: &survivors,
         events: &events,
         mappings: MappingInputs { books: &books, lost: 0 },
+        python_objects: None,
         judging: Judging::default(),
     };
     group.bench_function("report as text", |bencher| {

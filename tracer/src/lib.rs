@@ -14,6 +14,7 @@ pub mod doctor;
 pub mod gates;
 pub mod ledger;
 pub mod python;
+pub mod python_objects;
 pub mod release;
 pub mod report;
 pub mod session;

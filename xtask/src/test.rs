@@ -8,7 +8,7 @@ use xtask::command::{cargo, is_root, line, run};
 use crate::need::{Need, install_missing, library, need};
 use crate::setup;
 
-const NEEDS: [Need; 15] = [
+const NEEDS: [Need; 16] = [
     need("gcc", "gcc", "oracle programs in C"),
     need("g++", "g++", "oracle programs in C++"),
     need("musl-gcc", "musl-tools", "the other C library"),
@@ -17,6 +17,7 @@ const NEEDS: [Need; 15] = [
     library("libtcmalloc_minimal.so.4", "libtcmalloc-minimal4", "the same, with many aliases"),
     library("libmimalloc.so.2", "libmimalloc2.0", "the same, with thunks"),
     need("python3", "python3", "an interpreter whose allocations have Python lines"),
+    need("pip3", "python3-pip", "installs the web application that is traced"),
     need("git", "git", "a real program that ends by itself"),
     need("nginx", "nginx", "a real server, several processes"),
     need("postgres", "postgresql", "a real server that forks for each client"),

@@ -71,6 +71,10 @@ impl Kernel {
             Role::Brk => "enter_brk",
             Role::Sbrk => "enter_sbrk",
             Role::OperatorNew => "enter_operator_new",
+            Role::PythonMalloc => "enter_python_malloc",
+            Role::PythonCalloc => "enter_python_calloc",
+            Role::PythonRealloc => "enter_python_realloc",
+            Role::PythonFree => "enter_python_free",
         };
         let leave = match role {
             Role::Mmap | Role::Mremap | Role::Brk | Role::Sbrk => Some("leave_mapping"),
@@ -152,6 +156,22 @@ impl Kernel {
             .map_err(|error| failed(ProgramError::IOError(error)))?;
         self.guarded.push(event);
         Ok(())
+    }
+
+    /// Has the kernel side remember the checksums of Python's code objects, which saves reading each in each stack: for that
+    /// it has to hear of every one that is freed. `offset` is that of the function that does so (`tp_dealloc` of
+    /// `PyCode_Type`, in the interpreter's object). To be called after each [`Kernel::set_python`] that names an interpreter.
+    ///
+    /// # Errors
+    ///
+    /// Where the kernel refuses the probe; then nothing is remembered, and stacks are as right as with it.
+    pub fn attach_python_code(
+        &mut self,
+        file: ProbedFile<'_>,
+        offset: FileOffset,
+    ) -> Result<(), BpfError> {
+        self.attach(file, "python_code_freed", offset, "the function that frees Python code")?;
+        self.remember_python_code()
     }
 
     /// Tells us of each object that the dynamic linker loads from now on.

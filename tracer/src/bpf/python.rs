@@ -60,8 +60,24 @@ impl Kernel {
             self.write_python(PythonConfig { walk: PythonWalk::None as u32, ..self.python })?;
             self.settler.settle();
         }
+        // Who counts them in this image has yet to be set.
+        self.write_python_frees(1, 0)?;
         self.write_python(PythonConfig { walk: PythonWalk::None as u32, ..*config })?;
         self.write_python(*config)
+    }
+
+    /// Checksums of code objects may be remembered from now on, as their ends are counted.
+    pub(super) fn remember_python_code(&mut self) -> Result<(), BpfError> {
+        let frees =
+            self.maps.python_frees.get(&0, 0).map_err(BpfError::map(names::PYTHON_FREES))?;
+        // Another number than before: what was remembered of another image's is void.
+        self.write_python_frees(0, frees + 1)?;
+        self.write_python_frees(1, 1)
+    }
+
+    fn write_python_frees(&mut self, index: u32, value: u64) -> Result<(), BpfError> {
+        let written = self.maps.python_frees.set(index, value, 0);
+        written.map_err(BpfError::map(names::PYTHON_FREES))
     }
 
     fn write_python(&mut self, config: PythonConfig) -> Result<(), BpfError> {

@@ -82,6 +82,11 @@ pub struct ExecArguments {
           conflicts_with = "max_iterations")]
     pub runs: u32,
 
+    /// A mark at the end of each call of this function of a Python program, as in app:handle or app:Cart.checkout; the
+    /// program needs no change
+    #[arg(long, value_name = "MODULE:FUNCTION")]
+    pub mark_py: Option<String>,
+
     /// Run the command as root even under sudo, not as the user that called sudo
     #[arg(long)]
     pub as_root: bool,
@@ -128,10 +133,9 @@ pub struct TraceArguments {
     #[arg(long, value_name = "SYMBOL[@OBJECT]")]
     pub mark_fn: Option<String>,
 
-    /// A mark only at each Nth entry of the function
-    #[arg(long, value_name = "N", default_value_t = 1, requires = "mark_fn",
-          value_parser = clap::value_parser!(u64).range(1..))]
-    pub mark_every: u64,
+    /// With --mark-fn or --mark-py: a mark only for each Nth call of the function [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub mark_every: Option<u64>,
 
     /// Obey words from the FIFO CTL, one a line: snapshot [LABEL], enable, disable, stop, ping; each is answered with
     /// ack in the FIFO ACK
@@ -173,6 +177,17 @@ pub struct TraceArguments {
     /// or none
     #[arg(long, value_enum, value_name = "WHICH", default_value_t = NativeFramesArgument::Mixed)]
     pub native_frames: NativeFramesArgument,
+
+    /// Count Python's objects: exact is each, which makes Python some 40 times slower; off is only what Python takes
+    /// from malloc, mostly what has more than 512 bytes [default: exact under exec, off under --pid]
+    #[arg(
+        long,
+        env = "MEMTRACE_PYTHON_OBJECTS",
+        value_enum,
+        value_name = "HOW",
+        hide_env_values = true
+    )]
+    pub python_objects: Option<PythonObjectsArgument>,
 
     /// Incomplete data is a failure (exit code 4)
     #[arg(long)]
@@ -225,6 +240,18 @@ pub enum FormatArgument {
     Text,
     /// For programs: one document
     Json,
+}
+
+/// `--python-objects`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PythonObjectsArgument {
+    /// Each object
+    Exact,
+    /// Growth by size class; not there yet
+    #[value(hide = true)]
+    Classes,
+    /// Only what Python takes from malloc
+    Off,
 }
 
 /// `--bench`.

@@ -12,8 +12,10 @@ use clap::ColorChoice;
 use serde::Serialize;
 
 use super::{
-    ControlFifos, JudgingConfig, UsageError,
-    arguments::{BenchMode, FormatArgument, NativeFramesArgument, TraceArguments},
+    ControlFifos, JudgingConfig, PythonFunction, UsageError,
+    arguments::{
+        BenchMode, FormatArgument, NativeFramesArgument, PythonObjectsArgument, TraceArguments,
+    },
 };
 use crate::{analysis::NativeFrames, units::Pid};
 
@@ -52,7 +54,9 @@ pub struct TraceConfig {
     pub target_marks: bool,
     /// Function that marks.
     pub mark_fn: Option<MarkFunction>,
-    /// Entries of that function per mark.
+    /// Function of a Python program that marks.
+    pub mark_py: Option<PythonFunction>,
+    /// Calls of these functions per mark.
     pub mark_every: u64,
     /// Where a script's words come from.
     pub control: Option<ControlFifos>,
@@ -73,6 +77,11 @@ pub struct TraceConfig {
     pub allow_seccomp: bool,
     /// `--sync-dlopen`.
     pub sync_dlopen: bool,
+    /// How Python's objects are counted.
+    pub python_objects: PythonObjects,
+    /// Whether nobody said how.
+    #[serde(skip)]
+    pub python_objects_by_default: bool,
     /// What is to be made of growth.
     #[serde(flatten)]
     pub judging: JudgingConfig,
@@ -95,6 +104,16 @@ pub struct TraceConfig {
     /// What the bench compares with.
     #[serde(skip)]
     pub bench: Option<BenchMode>,
+}
+
+/// How Python's objects are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PythonObjects {
+    /// Each.
+    Exact,
+    /// Those that Python takes from the C allocator.
+    Off,
 }
 
 /// Whom to trace.
@@ -148,9 +167,17 @@ pub struct MarkFunction {
 
 impl TraceConfig {
     /// Gives the arguments their meaning: defaults resolved, contradictions refused.
-    pub(super) fn new(target: Target, trace: TraceArguments) -> Result<Self, UsageError> {
+    pub(super) fn new(
+        target: Target,
+        trace: TraceArguments,
+        mark_py: Option<&str>,
+    ) -> Result<Self, UsageError> {
         let attaches = matches!(target, Target::Pid(_));
         let mark_fn = trace.mark_fn.map(|text| MarkFunction::parse(&text)).transpose()?;
+        let mark_py = mark_py.map(PythonFunction::parse).transpose()?;
+        if trace.mark_every.is_some() && mark_fn.is_none() && mark_py.is_none() {
+            return Err(UsageError::NothingToCount);
+        }
         let control = trace.control.map(|text| ControlFifos::parse(&text)).transpose()?;
         let marks_by_default =
             attaches && trace.interval.is_none() && mark_fn.is_none() && control.is_none();
@@ -191,7 +218,8 @@ impl TraceConfig {
             marks_by_default,
             target_marks: false,
             mark_fn,
-            mark_every: trace.mark_every,
+            mark_py,
+            mark_every: trace.mark_every.unwrap_or(1),
             control,
             top: trace.top,
             min_size,
@@ -206,6 +234,8 @@ impl TraceConfig {
                 NativeFramesArgument::Mixed => NativeFrames::Mixed,
                 NativeFramesArgument::PythonOnly => NativeFrames::PythonOnly,
             },
+            python_objects: PythonObjects::new(trace.python_objects, attaches)?,
+            python_objects_by_default: trace.python_objects.is_none(),
             judging: JudgingConfig::new(trace.judging, trace.force)?,
             max_live: trace.capacity.max_live,
             max_stacks: trace.capacity.max_stacks,
@@ -235,6 +265,7 @@ impl TraceConfig {
     pub fn expects_marks(&self) -> bool {
         self.interval.is_some()
             || self.mark_fn.is_some()
+            || self.mark_py.is_some()
             || self.control.is_some()
             || self.target_marks
             || self.runs > 1
@@ -258,6 +289,7 @@ impl TraceConfig {
         let others = [
             (self.interval.is_some(), "--interval"),
             (self.mark_fn.is_some(), "--mark-fn"),
+            (self.mark_py.is_some(), "--mark-py"),
             (self.control.is_some(), "--control"),
             (self.iterations.is_some(), "--iterations"),
         ];
@@ -269,6 +301,18 @@ impl TraceConfig {
             return Err(UsageError::OnlyWarmup { warmup: self.warmup, runs });
         }
         Ok(self)
+    }
+}
+
+impl PythonObjects {
+    /// A service that runs is not to be slowed down unasked; a command is started to be looked at.
+    fn new(asked: Option<PythonObjectsArgument>, attaches: bool) -> Result<Self, UsageError> {
+        match asked {
+            Some(PythonObjectsArgument::Exact) => Ok(Self::Exact),
+            Some(PythonObjectsArgument::Off) => Ok(Self::Off),
+            Some(PythonObjectsArgument::Classes) => Err(UsageError::NoPythonClasses),
+            None => Ok(if attaches { Self::Off } else { Self::Exact }),
+        }
     }
 }
 
@@ -386,6 +430,20 @@ mod tests {
     }
 
     #[test]
+    fn a_function_of_python_marks_under_exec_only() {
+        let config =
+            resolved("memtrace exec --mark-py shop:Cart.add --mark-every 3 -- python3 x.py");
+        let function = config.mark_py.as_ref().expect("given");
+        assert_eq!((function.module.as_str(), function.function.as_str()), ("shop", "Cart.add"));
+        assert_eq!((config.mark_every, config.expects_marks()), (3, true));
+        assert_eq!(resolved("memtrace exec --mark-fn f -- ls").mark_every, 1);
+        assert!(config_error("memtrace exec --mark-py shop -- ls").contains("MODULE:FUNCTION"));
+        assert!(config_error("memtrace --pid 1 --mark-every 2").contains("add --mark-fn SYMBOL"));
+        assert!(config_error("memtrace exec --mark-py a:b --runs 2 -- ls").contains("--mark-py"));
+        assert!(Arguments::try_parse_from("memtrace --pid 1 --mark-py a:b".split(' ')).is_err());
+    }
+
+    #[test]
     fn a_command_is_one_iteration_and_keeps_its_stdout() {
         for line in ["memtrace exec -- ls -l", "memtrace exec ls -l"] {
             let config = resolved(line);
@@ -456,6 +514,17 @@ mod tests {
         };
         let settings = serde_json::to_value(&*config).expect("settings are JSON");
         assert_eq!(settings["suppressions"], "s-\u{fffd}");
+    }
+
+    #[test]
+    fn a_command_s_objects_are_counted_and_a_service_is_not_slowed_down() {
+        let objects = |line| resolved(line).python_objects;
+        assert_eq!(objects("memtrace exec -- python3"), PythonObjects::Exact);
+        assert_eq!(objects("memtrace --pid 1"), PythonObjects::Off);
+        assert_eq!(objects("memtrace --pid 1 --python-objects exact"), PythonObjects::Exact);
+        assert_eq!(objects("memtrace exec --python-objects off -- python3"), PythonObjects::Off);
+        let error = config_error("memtrace --pid 1 --python-objects classes");
+        assert!(error.contains("--python-objects exact"), "{error}");
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub enum UsageError {
     },
     /// The whole run would be the one iteration.
     #[error(
-        "--until-stable compares iterations, and nothing ends one: add --interval, --mark-fn, --control or, under exec, --runs"
+        "--until-stable compares iterations, and nothing ends one: add --interval, --mark-fn, --control or, under exec, --mark-py or --runs"
     )]
     NothingToCompare,
     /// Nothing is left to measure.
@@ -49,6 +49,19 @@ pub enum UsageError {
         /// What was typed.
         text: String,
     },
+    /// No function of Python.
+    #[error(
+        "--mark-py {text}: write MODULE:FUNCTION, as in app:handle, shop.cart:Cart.checkout or __main__:main"
+    )]
+    MarkPython {
+        /// What was typed.
+        text: String,
+    },
+    /// Calls of nothing.
+    #[error(
+        "--mark-every counts calls of a function: add --mark-fn SYMBOL or, under exec, --mark-py MODULE:FUNCTION"
+    )]
+    NothingToCount,
     /// Not two FIFOs, nor one.
     #[error(
         "--control {text}: write fifo:CTL or fifo:CTL,ACK with the paths of two FIFOs that `mkfifo` made"
@@ -65,6 +78,11 @@ pub enum UsageError {
         /// What was typed.
         baseline: PathBuf,
     },
+    /// Not there yet.
+    #[error(
+        "--python-objects classes is not there yet; count each object with --python-objects exact, or none of the small ones with off"
+    )]
+    NoPythonClasses,
     /// No file that could exist already.
     #[error("--force replaces a file: add -o FILE or --junit FILE")]
     NothingToReplace,

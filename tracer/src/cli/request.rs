@@ -43,10 +43,10 @@ impl Request {
     ///
     /// Where they contradict each other.
     pub fn resolve(arguments: Arguments) -> Result<Self, UsageError> {
-        let mut runs = 1;
+        let (mut runs, mut mark_py) = (1, None);
         let (target, trace) = match (arguments.command, arguments.pid) {
             (Some(Command::Exec(exec)), _) => {
-                runs = exec.runs;
+                (runs, mark_py) = (exec.runs, exec.mark_py);
                 (Target::Exec { command: exec.command, as_root: exec.as_root }, exec.trace)
             }
             (Some(Command::Diff(diff)), _) => {
@@ -69,7 +69,7 @@ impl Request {
             (None, Some(pid)) => (Target::Pid(Pid(pid)), arguments.trace),
             (None, None) => return Err(UsageError::NoTarget),
         };
-        let config = TraceConfig::new(target, trace)?.repeated(runs)?;
+        let config = TraceConfig::new(target, trace, mark_py.as_deref())?.repeated(runs)?;
         Ok(Self::Trace(Box::new(config)))
     }
 }

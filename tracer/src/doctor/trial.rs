@@ -49,7 +49,7 @@ fn tracepoints(kernel: &mut Kernel) -> Finding {
 /// A command that is held by a debug register until its entry point, and one probed function in it.
 fn exec(kernel: &mut Kernel) -> Finding {
     const WHAT: &str = "trial run";
-    let held = match Held::start(&["sh", "-c", ":"].map(OsString::from), None) {
+    let held = match Held::start(&["sh", "-c", ":"].map(OsString::from), None, &[]) {
         Ok(held) => held,
         Err(error) => {
             let remedy = "allow ptrace here (docker run --cap-add SYS_PTRACE), or use --pid only";

@@ -2,6 +2,8 @@
 
 use std::{cmp::Reverse, collections::HashMap};
 
+use tracer_common::{Domain, StackId};
+
 use super::{
     FileEntry, GrowthPart, Inputs, IterationBlock, IterationEntry, LedgerEntry, MappingsEntry,
     Report, RssEntry, SCHEMA_VERSION, StabilityEntry, StackEntry, SuppressionEntry, Survivor,
@@ -39,6 +41,7 @@ impl<'a> Report<'a> {
             ledger: LedgerEntry::from(inputs.events),
             unwinding: UnwindingEntry::new(&stacks),
             mappings: MappingsEntry::new(&inputs),
+            python_objects: inputs.python_objects,
             suppressions: SuppressionEntry::all(inputs.judging.suppressions, &stacks),
             gates,
             text: TextParts {
@@ -109,6 +112,7 @@ fn stack_entry<'a>(
     let survivors = survivors(inputs, &stack);
     let trend = measured.trend(&stack, &survivors);
     StackEntry {
+        domain: domain_name(key.stack),
         id: format!("{:#018x}", key.stack.0),
         space: key.space.0,
         verdict: trend.verdict,
@@ -134,6 +138,14 @@ fn stack_entry<'a>(
         frames,
         key,
         place: Place::of_stack(key, named),
+    }
+}
+
+/// The name of a stack's domain in the document.
+fn domain_name(stack: StackId) -> &'static str {
+    match stack.domain() {
+        Domain::Heap => "heap",
+        Domain::Python => "python",
     }
 }
 

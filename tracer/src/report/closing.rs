@@ -44,6 +44,9 @@ pub(super) fn write_closing(report: &Report<'_>, prefix: &str, page: &mut Page) 
     if let Some(aside) = set_aside_line(report.text.events) {
         page.line(format_args!("{prefix}{aside}"));
     }
+    if let Some(objects) = report.python_objects {
+        page.line(format_args!("{prefix}{}", objects.line()));
+    }
     if let Some(unwinding) = report.unwinding.line() {
         page.line(format_args!("{prefix}{unwinding}"));
     }

@@ -3,8 +3,9 @@
 use serde::Serialize;
 
 use super::{
-    EventLedger, FileEntry, IterationBlock, IterationEntry, LedgerEntry, MappingsEntry, RssEntry,
-    StabilityEntry, StackEntry, SuppressionEntry, Target, TotalsEntry, UnwindingEntry,
+    CountedObjects, EventLedger, FileEntry, IterationBlock, IterationEntry, LedgerEntry,
+    MappingsEntry, RssEntry, StabilityEntry, StackEntry, SuppressionEntry, Target, TotalsEntry,
+    UnwindingEntry,
 };
 use crate::{gates::Outcome, ledger::RssChange};
 
@@ -38,6 +39,8 @@ pub struct Report<'a> {
     pub unwinding: UnwindingEntry<'a>,
     /// What the target mapped itself. In none of the figures above.
     pub mappings: MappingsEntry<'a>,
+    /// How Python's objects were counted; `None` where the target is not Python.
+    pub python_objects: Option<&'a CountedObjects>,
     /// The suppressions, in their file's order.
     pub suppressions: Vec<SuppressionEntry<'a>>,
     /// The gates that were set.

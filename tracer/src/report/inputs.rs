@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::{EventLedger, MappingInputs};
+use super::{CountedObjects, EventLedger, MappingInputs};
 use crate::{
     analysis::NamedStacks,
     compare::Recording,
@@ -59,6 +59,8 @@ pub struct Inputs<'a> {
     pub events: &'a EventLedger,
     /// The second domain.
     pub mappings: MappingInputs<'a>,
+    /// How Python's objects were counted; `None` where the target is not Python.
+    pub python_objects: Option<&'a CountedObjects>,
     /// What is to be made of growth.
     pub judging: Judging<'a>,
 }

@@ -92,6 +92,7 @@ impl Run {
             survivors: &self.survivors,
             events: &self.events,
             mappings: MappingInputs { books: &self.mappings, lost: self.lost_mappings },
+            python_objects: None,
             judging: Judging {
                 suppressions: self.suppressions.all(),
                 gates: self.gates,

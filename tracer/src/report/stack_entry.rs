@@ -2,6 +2,8 @@
 
 use serde::{Serialize, Serializer, ser::SerializeSeq};
 
+use tracer_common::Domain;
+
 use super::Survivor;
 use crate::{
     analysis::{Place, Verdict},
@@ -16,6 +18,7 @@ use crate::{
 pub struct StackEntry<'a> {
     pub id: String,
     pub space: u32,
+    pub domain: &'static str,
     pub verdict: Verdict,
     pub bytes_per_iteration: f64,
     pub live_bytes: i64,
@@ -51,6 +54,11 @@ impl<'a> StackEntry<'a> {
             verdict: self.verdict.name(),
             suppressed: self.suppressed.is_some(),
         }
+    }
+
+    /// Whether its blocks are Python's objects.
+    pub(super) fn is_of_python(&self) -> bool {
+        self.key.stack.domain() == Domain::Python
     }
 
     pub(super) fn growth(&self) -> Amount {

@@ -43,8 +43,9 @@ pub(super) fn write_verdicts(report: &Report<'_>, page: &mut Page) {
 }
 
 fn write_stack(stack: &StackEntry<'_>, page: &mut Page) {
+    let objects = if stack.is_of_python() { ", Python objects" } else { "" };
     page.line(format_args!(
-        "    {}: {} in {} blocks, {} per iteration, live {}",
+        "    {}: {} in {} blocks, {} per iteration, live {}{objects}",
         stack.id,
         signed_size(stack.growth_bytes),
         stack.growth_blocks,

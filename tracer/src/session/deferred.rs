@@ -147,7 +147,7 @@ impl Recorder {
         let words = splice::words(&frames, python.as_ref());
         let id = splice::id(raw.space, &words, status, python.as_ref());
         let unwound = KnownStack::with_python(&words, status, python);
-        let whole = StackKey { space: raw.space, stack: id };
+        let whole = StackKey { space: raw.space, stack: id.in_domain(raw.stack.domain()) };
         self.deferred.aliases.keep_unwound(&mut self.stacks, key, whole, unwound);
     }
 

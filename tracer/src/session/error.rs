@@ -8,6 +8,7 @@ use crate::{
     bpf::BpfError,
     cli::Exit,
     compare::RecordingError,
+    python_objects::PythonObjectsError,
     sites::{FindError, SitesError},
     suppressions::SuppressionError,
     target::TargetError,
@@ -22,6 +23,9 @@ pub enum SessionError {
     /// About the kernel side.
     #[error(transparent)]
     Bpf(#[from] BpfError),
+    /// `--python-objects exact` can't be had.
+    #[error(transparent)]
+    PythonObjects(#[from] PythonObjectsError),
     /// Nothing to probe.
     #[error(
         "no allocator found in process {pid}: {reason}; looked for malloc, calloc, realloc and free, also with the prefixes je_, _rjem_, tc_ and mi_, in {objects}"
@@ -58,6 +62,17 @@ pub enum SessionError {
     #[error("--control: {} can't be opened for reading and writing; see its permissions", path.display())]
     Control {
         /// What was asked for.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The command can't be given a line of its own to us.
+    #[error(
+        "--mark-py: no folder for the Python program's marks can be made below {}; set TMPDIR to a folder that can be written to, with neither comma nor colon in its name", path.display()
+    )]
+    OwnLine {
+        /// Where temporary folders are made.
         path: PathBuf,
         /// Why.
         #[source]

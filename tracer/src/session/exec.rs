@@ -17,6 +17,7 @@ use super::{
     judging::Judge,
     launch::{Launch, Run},
     marks::Marks,
+    own_line::OwnLine,
     pid::tell_memory,
     retired::Retired,
     sink::Sink,
@@ -42,7 +43,17 @@ pub(super) async fn run(
     let judge = Judge::open(config)?;
     let sink = Sink::open(&config.output)?;
     let identity = if as_root { None } else { Identity::behind_sudo()? };
-    let launch = Launch::of(command, identity.as_ref())?;
+    let line = OwnLine::for_command(config, identity.as_ref())?;
+    let environment = line.as_ref().map_or(&[][..], |(line, _)| line.environment());
+    let launch = Launch::of(config, command, identity.as_ref(), environment)?;
+    let line = match line {
+        Some((line, control)) => {
+            line.started(&launch.process)?;
+            marks.listen_to_program(control);
+            Some(line)
+        }
+        None => None,
+    };
     let mut writer = Writer::new(config, sink, judge, &launch.process);
     let mut run = Run::start(config, launch, None)?;
     let mut retired = None;
@@ -57,7 +68,7 @@ pub(super) async fn run(
             break (ended, status);
         }
         left -= 1;
-        let launch = Launch::of(command, identity.as_ref())?;
+        let launch = Launch::of(config, command, identity.as_ref(), &[])?;
         let next = Run::start(config, launch, Some(&mut run.recorder))?;
         let earlier = std::mem::replace(&mut run, next);
         if retired.is_none() {
@@ -68,6 +79,9 @@ pub(super) async fn run(
         }
     };
     let verdict = writer.finish(&run.recorder, status.map(shell_code))?;
+    if let Some(line) = &line {
+        line.tell_of_hook();
+    }
     marks.end();
     let Run { recorder, mut child, .. } = run;
     if status.is_none() && ended == Ended::Terminate {

@@ -98,7 +98,7 @@ pub(super) async fn follow(
             ready = end.readable() => { let _ = ready.map_err(SessionError::Runtime)?; break Ended::Target }
             asked = marks.next() => match asked {
                 Asked::Mark(mark) => drop(recorder.mark(mark, None)?),
-                Asked::Words(words) => answers = Some(obey(recorder, words)?),
+                Asked::Words(voice, words) => answers = Some(obey(recorder, voice, words)?),
             },
             ready = events.readable() => ready.map_err(SessionError::Runtime)?.clear_ready(),
             ready = tables.readable() => ready.map_err(SessionError::Runtime)?.clear_ready(),

@@ -25,9 +25,19 @@ pub(super) struct Marks {
     clock: Option<Interval>,
     signal: Signal,
     keyboard: Option<Keyboard>,
-    control: Option<Control>,
-    /// Whether `stop` is still to be answered.
-    stopped: bool,
+    script: Option<Control>,
+    program: Option<Control>,
+    /// Whose `stop` is still to be answered.
+    stopped: Option<Voice>,
+}
+
+/// Who says words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Voice {
+    /// Whoever writes into `--control`'s FIFO.
+    Script,
+    /// The command itself, into the FIFO that `exec` made for it.
+    Program,
 }
 
 /// What was asked for.
@@ -35,14 +45,15 @@ pub(super) struct Marks {
 pub(super) enum Asked {
     /// A mark.
     Mark(UserMark),
-    /// What a script says.
-    Words(Vec<Said>),
+    /// What somebody says.
+    Words(Voice, Vec<Said>),
 }
 
 /// What came of a script's words.
 #[derive(Debug)]
 pub(super) struct Answers {
-    answers: Vec<Result<(), Refused>>,
+    voice: Voice,
+    to_lines: Vec<Result<(), Refused>>,
     /// Whether the run is to end.
     pub(super) stop: bool,
 }
@@ -60,9 +71,19 @@ impl Marks {
             clock: None,
             signal: signal(SignalKind::user_defined2()).map_err(SessionError::Runtime)?,
             keyboard: if attaches { Keyboard::open() } else { None },
-            control: config.control.as_ref().map(Control::open).transpose()?,
-            stopped: false,
+            script: config
+                .control
+                .as_ref()
+                .map(|fifos| Control::open("--control", fifos))
+                .transpose()?,
+            program: None,
+            stopped: None,
         })
+    }
+
+    /// Listens to the command, too.
+    pub(super) fn listen_to_program(&mut self, control: Control) {
+        self.program = Some(control);
     }
 
     /// Starts the clock.
@@ -78,41 +99,55 @@ impl Marks {
 
     /// Waits for the next that is asked for. In no order: none can keep another from being heard.
     pub(super) async fn next(&mut self) -> Asked {
-        let Self { clock, signal, keyboard, control, .. } = self;
+        let Self { clock, signal, keyboard, script, program, .. } = self;
         tokio::select! {
             () = tick(clock.as_mut()) => Asked::Mark(UserMark::Interval),
             () = received(signal) => Asked::Mark(UserMark::Signal),
             () = pressed(keyboard.as_mut()) => Asked::Mark(UserMark::Key),
-            words = said(control.as_mut()) => Asked::Words(words),
+            words = said(script.as_mut()) => Asked::Words(Voice::Script, words),
+            words = said(program.as_mut()) => Asked::Words(Voice::Program, words),
         }
     }
 
     /// Answers words whose effect is complete by now.
     pub(super) fn answer(&mut self, answers: &Answers) {
-        if let Some(control) = &mut self.control {
-            answers.answers.iter().for_each(|answer| control.answer(answer.as_ref().copied()));
+        if let Some(control) = self.control(answers.voice) {
+            answers.to_lines.iter().for_each(|answer| control.answer(answer.as_ref().copied()));
         }
-        self.stopped |= answers.stop;
+        if answers.stop {
+            self.stopped = Some(answers.voice);
+        }
     }
 
     /// The report is written, which `stop` waits for.
-    pub(super) fn end(self) {
-        if let Some(mut control) = self.control {
-            if self.stopped {
-                control.answer(Ok(()));
-            }
+    pub(super) fn end(mut self) {
+        if let Some(control) = self.stopped.and_then(|voice| self.control(voice)) {
+            control.answer(Ok(()));
+        }
+        for control in [self.script, self.program].into_iter().flatten() {
             control.end();
+        }
+    }
+
+    fn control(&mut self, voice: Voice) -> Option<&mut Control> {
+        match voice {
+            Voice::Script => self.script.as_mut(),
+            Voice::Program => self.program.as_mut(),
         }
     }
 }
 
-/// Does what a script says, but for what has to be caught up with first.
+/// Does what a script or the command says, but for what has to be caught up with first.
 ///
 /// # Errors
 ///
 /// Where the kernel side does not answer.
-pub(super) fn obey(recorder: &mut Recorder, words: Vec<Said>) -> Result<Answers, SessionError> {
-    let mut answers = Answers { answers: Vec::with_capacity(words.len()), stop: false };
+pub(super) fn obey(
+    recorder: &mut Recorder,
+    voice: Voice,
+    words: Vec<Said>,
+) -> Result<Answers, SessionError> {
+    let mut answers = Answers { voice, to_lines: Vec::with_capacity(words.len()), stop: false };
     for said in words {
         let answer = match said {
             _ if !recorder.is_recording() => Err(Refused::Ended),
@@ -129,7 +164,7 @@ pub(super) fn obey(recorder: &mut Recorder, words: Vec<Said>) -> Result<Answers,
             Ok(Word::Ping) => Ok(()),
             Err(refused) => Err(refused),
         };
-        answers.answers.push(answer);
+        answers.to_lines.push(answer);
     }
     Ok(answers)
 }

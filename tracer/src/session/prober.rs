@@ -12,6 +12,7 @@ use super::{
     SessionError,
     linkers::{self, Linkers},
     python,
+    python_objects::ObjectProbes,
     unwinding::Unwinding,
 };
 use crate::{
@@ -47,6 +48,8 @@ pub(super) struct Prober {
     linkers: Linkers,
     /// What the kernel side knows by address, which another image has elsewhere.
     placed: BTreeMap<ModuleId, Placed>,
+    /// Python's own allocator.
+    pub(super) objects: ObjectProbes,
 }
 
 /// What of an object the kernel side has to know by its address in the target.
@@ -74,6 +77,7 @@ impl Prober {
             files: BTreeMap::new(),
             linkers: Linkers::default(),
             placed: BTreeMap::new(),
+            objects: ObjectProbes::default(),
         }
     }
 
@@ -224,6 +228,8 @@ impl Prober {
             kernel.attach_python(probed, start.site.offset, python::START)?;
         }
         self.probe_allocator(kernel, module.id, probed, &object)?;
+        self.objects.look(module, &object);
+        self.probe_objects_of(kernel, module)?;
         self.probe_mappings(kernel, probed, &object)?;
         self.probe_mark(kernel, probed, module, &object)?;
         self.probe_usdt(kernel, probed, &object)
@@ -322,7 +328,7 @@ impl Prober {
         Ok(())
     }
 
-    fn attach_all(
+    pub(super) fn attach_all(
         &self,
         kernel: &mut Kernel,
         probed: ProbedFile<'_>,

@@ -22,6 +22,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct Sink {
     path: PathBuf,
+    /// The file, where we have made it and nothing is in it yet.
+    empty: Option<PathBuf>,
     /// To the thread; `None` after the last piece.
     pieces: Option<Sender<Piece>>,
     thread: Option<JoinHandle<io::Result<()>>>,
@@ -68,17 +70,22 @@ impl Sink {
     ///
     /// Where the file exists and `--force` was not given, or can't be made.
     pub(super) fn open(output: &Output) -> Result<Self, SessionError> {
+        let mut empty = None;
         let (path, mut out) = match output {
             Output::Stdout => (Path::new("stdout"), Out::Stdout),
             Output::Stderr => (Path::new("stderr"), Out::Stderr),
-            Output::File { path, force } => (path.as_path(), Out::File(open_file(path, *force)?)),
+            Output::File { path, force } => {
+                let file = open_file(path, *force)?;
+                empty = (!force).then(|| path.clone());
+                (path.as_path(), Out::File(file))
+            }
         };
         let (pieces, queue) = mpsc::channel::<Piece>();
         let thread = thread::Builder::new()
             .name("report".to_owned())
             .spawn(move || queue.iter().try_for_each(|piece| out.take(piece)))
             .map_err(SessionError::Runtime)?;
-        Ok(Self { path: path.to_owned(), pieces: Some(pieces), thread: Some(thread) })
+        Ok(Self { path: path.to_owned(), empty, pieces: Some(pieces), thread: Some(thread) })
     }
 
     /// Hands in a piece of the report. `false` when nobody reads it any more.
@@ -87,6 +94,7 @@ impl Sink {
     ///
     /// Where an earlier one couldn't be written for another reason.
     pub(super) fn write(&mut self, bytes: Vec<u8>) -> Result<bool, SessionError> {
+        self.empty = None;
         match &self.pieces {
             // The thread ends only by an error, while there is somebody to send to it.
             Some(pieces) if pieces.send(Piece::Text(bytes)).is_ok() => Ok(true),
@@ -125,9 +133,12 @@ impl Sink {
 }
 
 impl Drop for Sink {
-    /// What was handed in is written even where the run fails later.
+    /// What was handed in is written even where the run fails later. Where it fails before that, no empty file is left.
     fn drop(&mut self) {
         let _ = self.close();
+        if let Some(path) = self.empty.take() {
+            let _ = std::fs::remove_file(path);
+        }
     }
 }
 

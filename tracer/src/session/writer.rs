@@ -109,6 +109,7 @@ impl Writer {
             survivors: &survivors,
             events: &events,
             mappings,
+            python_objects: recorder.prober.objects.counted(),
             judging: self.judge.judging(),
         });
         let bytes = match (self.format, self.debug) {

@@ -37,6 +37,14 @@ pub enum Role {
     Sbrk,
     /// `operator new`: argument 0 is the size. No return probe, but one on each instruction it ends with.
     OperatorNew,
+    /// `malloc` of CPython's allocator table, whose functions get a context before all else: argument 1 is the size.
+    PythonMalloc,
+    /// `calloc` of the same: argument 1 times argument 2.
+    PythonCalloc,
+    /// `realloc` of the same: argument 1 is the old block, argument 2 the size.
+    PythonRealloc,
+    /// `free` of the same: argument 1 is the block. No return probe.
+    PythonFree,
 }
 
 impl Role {
@@ -45,7 +53,8 @@ impl Role {
         match self {
             Self::Malloc | Self::Free | Self::OperatorNew | Self::Brk | Self::Sbrk => &[RDI],
             Self::Calloc | Self::Realloc | Self::Munmap => &[RDI, RSI],
-            Self::Aligned | Self::Mmap => &[RSI],
+            Self::Aligned | Self::Mmap | Self::PythonMalloc | Self::PythonFree => &[RSI],
+            Self::PythonCalloc | Self::PythonRealloc => &[RSI, RDX],
             Self::Mremap => &[RDI, RSI, RDX, RCX],
             Self::Reallocarray => &[RDI, RSI, RDX],
             Self::PosixMemalign => &[RDI, RDX],
@@ -55,10 +64,15 @@ impl Role {
     /// How the heap's return probe reads the result; `None` where it has none.
     pub const fn call_kind(self) -> Option<CallKind> {
         match self {
-            Self::Malloc | Self::Calloc | Self::Aligned => Some(CallKind::Allocate),
-            Self::Realloc | Self::Reallocarray => Some(CallKind::Reallocate),
+            Self::Malloc
+            | Self::Calloc
+            | Self::Aligned
+            | Self::PythonMalloc
+            | Self::PythonCalloc => Some(CallKind::Allocate),
+            Self::Realloc | Self::Reallocarray | Self::PythonRealloc => Some(CallKind::Reallocate),
             Self::PosixMemalign => Some(CallKind::StoreThrough),
             Self::Free
+            | Self::PythonFree
             | Self::OperatorNew
             | Self::Mmap
             | Self::Munmap
@@ -70,7 +84,7 @@ impl Role {
 
     /// Whether a block is given back.
     pub const fn frees(self) -> bool {
-        matches!(self, Self::Free)
+        matches!(self, Self::Free | Self::PythonFree)
     }
 }
 

@@ -20,6 +20,7 @@ pub(crate) mod linkage;
 mod lookup;
 mod mapping;
 mod operators;
+mod python;
 pub(crate) mod symbols;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -32,4 +33,7 @@ pub use functions::{Family, Role, role_of};
 pub use identity::{build_id, is_go, is_static_executable};
 pub use lookup::{FoundFunction, find_function, find_symbol, find_variable};
 pub use mapping::mapping_sites;
+pub use python::{
+    Bypass, ObjectTables, TableError, TablePlace, bypasses, object_tables, target_function,
+};
 pub use usdt::{UsdtSite, usdt_sites};

@@ -56,18 +56,24 @@ pub enum Progress {
 }
 
 impl Held {
-    /// Starts a command and stops it before its first instruction.
+    /// Starts a command and stops it before its first instruction. It has our environment, but for what `identity` and
+    /// then `environment` set.
     ///
     /// # Errors
     ///
     /// Where the command does not exist or can't be executed.
-    pub fn start(command: &[OsString], identity: Option<&Identity>) -> Result<Self, TargetError> {
+    pub fn start(
+        command: &[OsString],
+        identity: Option<&Identity>,
+        environment: &[(&str, OsString)],
+    ) -> Result<Self, TargetError> {
         let mut builder = Command::new(&command[0]);
         builder.args(&command[1..]);
         let identity = identity.cloned();
         if let Some(identity) = &identity {
             builder.envs(identity.environment.iter().map(|(name, value)| (name, value)));
         }
+        builder.envs(environment.iter().map(|(name, value)| (name, value)));
         let before_exec = move || -> io::Result<()> {
             if let Some(identity) = &identity {
                 unistd::setgroups(&identity.groups)?;

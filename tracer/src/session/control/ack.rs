@@ -14,6 +14,7 @@ use super::Refused;
 /// The FIFO that answers go into.
 #[derive(Debug)]
 pub(super) struct Ack {
+    name: &'static str,
     file: File,
     path: PathBuf,
     dropped: u64,
@@ -25,7 +26,7 @@ impl Ack {
     /// # Errors
     ///
     /// What the kernel says.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(super) fn open(name: &'static str, path: &Path) -> io::Result<Self> {
         // For reading as well: so it can be opened before its reader is there, and outlives each of them.
         let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
         let file = OpenOptions::new()
@@ -33,7 +34,7 @@ impl Ack {
             .write(true)
             .custom_flags(flags.bits().cast_signed())
             .open(path)?;
-        Ok(Self { file, path: path.to_owned(), dropped: 0 })
+        Ok(Self { name, file, path: path.to_owned(), dropped: 0 })
     }
 
     /// Answers one line: `ack`, or `error` and why.
@@ -49,7 +50,8 @@ impl Ack {
         self.dropped += 1;
         if self.dropped == 1 {
             tracing::warn!(
-                "--control: {} is full: nobody reads the answers, so they are dropped",
+                "{}: {} is full: nobody reads the answers, so they are dropped",
+                self.name,
                 self.path.display()
             );
         }
@@ -60,7 +62,8 @@ impl Drop for Ack {
     fn drop(&mut self) {
         if self.dropped > 0 {
             tracing::warn!(
-                "--control: {} answers did not fit into {}, and were dropped",
+                "{}: {} answers did not fit into {}, and were dropped",
+                self.name,
                 self.dropped,
                 self.path.display()
             );

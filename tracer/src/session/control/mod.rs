@@ -1,4 +1,4 @@
-//! `--control`: a script's words out of one FIFO, answers into another. Used by `marks`.
+//! A script's words out of one FIFO (`--control`), answers into another. Used by `marks`, also for the command's own pair.
 //!
 //! Writers come and go, and may write anything. Words are read only as fast as they are obeyed: a flood of them waits
 //! in the pipe, where it stops its writer.
@@ -26,7 +26,10 @@ const TOLD: u64 = 10;
 /// An open pair of FIFOs.
 #[derive(Debug)]
 pub(super) struct Control {
+    name: &'static str,
     receiver: Receiver,
+    /// Not on the stack, for that is the future's.
+    bytes: Box<[u8]>,
     ack: Option<Ack>,
     lines: Lines,
     said: VecDeque<Said>,
@@ -34,12 +37,12 @@ pub(super) struct Control {
 }
 
 impl Control {
-    /// Opens them; nobody needs to be at their other ends.
+    /// Opens them; nobody needs to be at their other ends. `name` is what they are called in warnings.
     ///
     /// # Errors
     ///
     /// Where one is missing, is no FIFO, or can't be opened.
-    pub(super) fn open(fifos: &ControlFifos) -> Result<Self, SessionError> {
+    pub(super) fn open(name: &'static str, fifos: &ControlFifos) -> Result<Self, SessionError> {
         let failed = |path: &Path| {
             let path = path.to_owned();
             |source| SessionError::Control { path, source }
@@ -50,26 +53,33 @@ impl Control {
         let receiver =
             OpenOptions::new().open_receiver(&fifos.control).map_err(failed(&fifos.control))?;
         let ack = match &fifos.ack {
-            Some(path) => Some(Ack::open(path).map_err(failed(path))?),
+            Some(path) => Some(Ack::open(name, path).map_err(failed(path))?),
             None => None,
         };
-        Ok(Self { receiver, ack, lines: Lines::default(), said: VecDeque::new(), refused: 0 })
+        Ok(Self {
+            name,
+            receiver,
+            bytes: vec![0; 4096].into(),
+            ack,
+            lines: Lines::default(),
+            said: VecDeque::new(),
+            refused: 0,
+        })
     }
 
     /// The next lines, at least one. What is not a mark is the last of its batch. Can be cancelled at any time.
     pub(super) async fn next(&mut self) -> Vec<Said> {
-        let mut bytes = [0; 4096];
         while self.said.is_empty() {
             let read = match self.receiver.readable().await {
-                Ok(()) => self.receiver.try_read(&mut bytes),
+                Ok(()) => self.receiver.try_read(&mut self.bytes),
                 Err(error) => Err(error),
             };
             match read {
                 Ok(0) => self.writers_left(),
-                Ok(read) => self.lines.feed(&bytes[..read], |said| self.said.push_back(said)),
+                Ok(read) => self.lines.feed(&self.bytes[..read], |said| self.said.push_back(said)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => {
-                    tracing::warn!("--control: no more words are read: {error}");
+                    tracing::warn!("{}: no more words are read: {error}", self.name);
                     std::future::pending::<()>().await;
                 }
             }
@@ -84,10 +94,10 @@ impl Control {
         {
             self.refused += 1;
             if self.refused <= TOLD {
-                tracing::warn!("--control: {refused}");
+                tracing::warn!("{}: {refused}", self.name);
             }
             if self.refused == TOLD {
-                tracing::warn!("--control: what else is refused is only counted");
+                tracing::warn!("{}: what else is refused is only counted", self.name);
             }
         }
         if let Some(ack) = &mut self.ack {
@@ -99,11 +109,10 @@ impl Control {
     pub(super) fn end(mut self) {
         /// More than a pipe holds by default.
         const MOST_READS: usize = 32;
-        let mut bytes = [0; 4096];
         for _ in 0..MOST_READS {
-            match rustix::io::read(&self.receiver, &mut bytes) {
+            match rustix::io::read(&self.receiver, &mut *self.bytes) {
                 Ok(read) if read > 0 => {
-                    self.lines.feed(&bytes[..read], |said| self.said.push_back(said));
+                    self.lines.feed(&self.bytes[..read], |said| self.said.push_back(said));
                 }
                 _ => break,
             }
@@ -112,7 +121,7 @@ impl Control {
             self.answer(Err(&Refused::Ended));
         }
         if self.refused > TOLD {
-            tracing::warn!("--control: {} lines were refused", self.refused);
+            tracing::warn!("{}: {} lines were refused", self.name, self.refused);
         }
     }
 
@@ -137,7 +146,7 @@ impl Control {
         let path = format!("/proc/self/fd/{}", self.receiver.as_raw_fd());
         match OpenOptions::new().open_receiver(path) {
             Ok(receiver) => self.receiver = receiver,
-            Err(error) => tracing::warn!("--control: the FIFO can't be opened again: {error}"),
+            Err(error) => tracing::warn!("{}: the FIFO can't be opened again: {error}", self.name),
         }
     }
 }

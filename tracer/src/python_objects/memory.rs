@@ -1,0 +1,61 @@
+//! Reads the allocator tables of a running interpreter.
+
+use std::{fs::File, io, os::unix::fs::FileExt as _};
+
+use crate::{
+    sites::TablePlace,
+    target::{ModuleId, Modules},
+    units::{Addr, ElfAddr, Pid},
+};
+
+/// Words of a table: the context and four functions.
+const WORDS: usize = 5;
+/// Bytes of a word.
+const WORD: usize = size_of::<u64>();
+
+/// The functions in a table: `malloc`, `calloc`, `realloc`, `free`.
+pub(super) type Functions = [Addr; 4];
+
+/// The memory of a process.
+pub(super) struct Memory {
+    file: File,
+}
+
+impl Memory {
+    /// Opens it.
+    pub(super) fn open(pid: Pid) -> io::Result<Self> {
+        Ok(Self { file: File::open(format!("/proc/{pid}/mem"))? })
+    }
+
+    /// The functions in the table of an object at this place.
+    pub(super) fn functions(
+        &self,
+        modules: &Modules,
+        module: ModuleId,
+        place: TablePlace,
+    ) -> io::Result<Functions> {
+        let address_of = |address: ElfAddr| {
+            let unmapped = || io::Error::new(io::ErrorKind::NotFound, "its code is not mapped");
+            modules.address_of(module, address).ok_or_else(unmapped)
+        };
+        let table = match place {
+            TablePlace::At(address) => address_of(address)?.0,
+            TablePlace::Behind { slot, offset } => {
+                let [base] = self.words(address_of(slot)?.0)?;
+                base.wrapping_add(offset)
+            }
+        };
+        let [_context, functions @ ..] = self.words::<WORDS>(table)?;
+        Ok(functions.map(Addr))
+    }
+
+    fn words<const N: usize>(&self, address: u64) -> io::Result<[u64; N]> {
+        let mut words = [0; N];
+        for (word, index) in words.iter_mut().zip(0..) {
+            let mut bytes = [0; WORD];
+            self.file.read_exact_at(&mut bytes, address.wrapping_add(index * WORD as u64))?;
+            *word = u64::from_ne_bytes(bytes);
+        }
+        Ok(words)
+    }
+}

@@ -1,0 +1,61 @@
+//! Whether Python's objects are in the figures.
+
+use serde::{Serialize, Serializer, ser::SerializeStruct as _};
+
+/// How Python's objects were counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum CountedObjects {
+    /// Not those of up to 512 bytes, which come out of pools of Python's own.
+    #[default]
+    No,
+    /// Not those either, although it was asked for; with what kept them from it.
+    Hindered(String),
+    /// Each, by probes on Python's own allocator: in the domain `python`.
+    Probed,
+    /// Each, as a block of the C allocator.
+    Heap {
+        /// Whether memtrace had Python take them from there.
+        by_us: bool,
+    },
+}
+
+impl CountedObjects {
+    fn way(&self) -> Option<&'static str> {
+        match self {
+            Self::No | Self::Hindered(_) => None,
+            Self::Probed => Some("probes"),
+            Self::Heap { .. } => Some("malloc"),
+        }
+    }
+
+    /// What the report says of it.
+    pub(super) fn line(&self) -> String {
+        match self {
+            Self::No => "Python's objects up to 512 bytes are not counted; --python-objects exact counts each, and slows \
+                         Python down some 40 times"
+                .to_owned(),
+            Self::Hindered(why) => {
+                format!("Python's objects up to 512 bytes are not counted: {why}")
+            }
+            Self::Probed => "Python's objects: each is counted (--python-objects exact)".to_owned(),
+            Self::Heap { by_us: true } => {
+                "Python's objects: each is counted, as a block of malloc, which PYTHONMALLOC=malloc was set for \
+                 (not with --python-objects off)"
+                    .to_owned()
+            }
+            Self::Heap { by_us: false } => {
+                "Python's objects: each is counted, as a block of malloc (PYTHONMALLOC)".to_owned()
+            }
+        }
+    }
+}
+
+impl Serialize for CountedObjects {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut entry = serializer.serialize_struct("python_objects", 3)?;
+        entry.serialize_field("counted", &self.way().is_some())?;
+        entry.serialize_field("by", &self.way())?;
+        entry.serialize_field("note", &self.line())?;
+        entry.end()
+    }
+}

@@ -1,0 +1,75 @@
+//! Switches of Python's command line that keep `--mark-py` from working, known before the program runs.
+
+/// A switch, by what it keeps from being read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Switch(char);
+
+impl Switch {
+    /// What to say.
+    pub(super) fn reason(self) -> String {
+        let Self(letter) = self;
+        let ignores = if letter == 'S' { "sitecustomize" } else { "PYTHONPATH" };
+        format!(
+            "Python's switch -{letter} makes it ignore {ignores}, so no marks will be made; leave it out, or mark in the program with python/memtrace.py"
+        )
+    }
+}
+
+/// The first such switch of a command, if it is Python's: as it is executed, with the interpreter of its `#!` line.
+pub(super) fn keeps_hook_off(command: &[String]) -> Option<Switch> {
+    let (program, arguments) = command.split_first()?;
+    let name = program.rsplit('/').next().unwrap_or_default();
+    if !name.starts_with("python") && !name.starts_with("pypy") {
+        return None;
+    }
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        let letters = argument.strip_prefix('-').filter(|letters| !letters.is_empty())?;
+        if letters.starts_with('-') {
+            // `--check-hash-based-pycs` has a value of its own.
+            arguments.next();
+            continue;
+        }
+        for (at, letter) in letters.char_indices() {
+            match letter {
+                'I' | 'E' | 'S' => return Some(Switch(letter)),
+                // What follows is the program and its arguments.
+                'c' | 'm' => return None,
+                // The rest of the word is its value, or the next one is.
+                'W' | 'X' => {
+                    if letters.len() == at + 1 {
+                        arguments.next();
+                    }
+                    break;
+                }
+                _ => {}
+            }
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(line: &str) -> Option<char> {
+        let command: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
+        keeps_hook_off(&command).map(|Switch(letter)| letter)
+    }
+
+    #[test]
+    fn before_the_program_only() {
+        assert_eq!(found("/usr/bin/python3 -I app.py"), Some('I'));
+        assert_eq!(found("python3 -bE app.py"), Some('E'));
+        assert_eq!(found("python3 -u -X dev -WS -S app.py"), Some('S'));
+        assert_eq!(found("python3.12 -Xdev -Werror app.py -I"), None);
+        assert_eq!(found("python3 -m app -E"), None);
+        assert_eq!(found("python3 -uc print() -I"), None);
+        assert_eq!(found("python3 --check-hash-based-pycs always -I app.py"), Some('I'));
+        assert_eq!(found("python3 - -I"), None);
+        assert_eq!(found("python3"), None);
+        assert_eq!(found("ls -I x"), None);
+        assert_eq!(found(""), None);
+    }
+}

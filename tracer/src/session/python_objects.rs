@@ -1,0 +1,141 @@
+//! Has Python's objects counted, where that is asked for and can be done, and knows what the report has to say of it.
+
+use std::{ffi::OsString, sync::Arc};
+
+use super::{SessionError, prober::Prober};
+use crate::{
+    bpf::{Kernel, ProbedFile},
+    cli::{PythonObjects, TraceConfig},
+    python_objects::{
+        CommandObjects, Interpreter, ObjectFunction, Objects, PythonObjectsError, VARIABLE,
+        for_command,
+    },
+    report::CountedObjects,
+    sites,
+    target::{Module, Modules},
+};
+
+/// What is known of Python's objects in the target.
+#[derive(Debug, Default)]
+pub(super) struct ObjectProbes {
+    /// Every object with an interpreter that was seen.
+    interpreters: Vec<Interpreter>,
+    /// What is probed.
+    functions: Vec<ObjectFunction>,
+    counted: CountedObjects,
+}
+
+/// What is to be done for a command that is about to be started.
+pub(super) fn command_objects(config: &TraceConfig, command: &[OsString]) -> CommandObjects {
+    if config.python_objects == PythonObjects::Off {
+        return CommandObjects::default();
+    }
+    let set = std::env::var_os(VARIABLE);
+    let objects = for_command(command, set.as_deref(), !config.python_objects_by_default);
+    for (name, value) in &objects.variables {
+        tracing::debug!(
+            "{name}={value} is set for the command, so that each of its objects is counted"
+        );
+    }
+    if let Some(hindrance) = &objects.hindrance {
+        tracing::warn!(
+            "Python's objects up to 512 bytes will not be counted: {hindrance}; leave that out, or give --python-objects off"
+        );
+    }
+    objects
+}
+
+impl ObjectProbes {
+    /// Of a command.
+    pub(super) fn of_command(objects: CommandObjects) -> Self {
+        let counted = match objects {
+            CommandObjects { hindrance: Some(why), .. } => CountedObjects::Hindered(why),
+            CommandObjects { from_heap: true, variables, .. } => {
+                CountedObjects::Heap { by_us: !variables.is_empty() }
+            }
+            CommandObjects { .. } => CountedObjects::No,
+        };
+        Self { counted, ..Self::default() }
+    }
+
+    /// What the report says; `None` where the target is not Python.
+    pub(super) fn counted(&self) -> Option<&CountedObjects> {
+        (!self.interpreters.is_empty()).then_some(&self.counted)
+    }
+
+    /// Notes a module that was mapped, if it has an interpreter in it.
+    pub(super) fn look(&mut self, module: &Module, object: &[u8]) {
+        let tables = match sites::object_tables(object) {
+            Ok(None) => return,
+            Ok(Some(tables)) => Ok(tables),
+            Err(error) => Err(error),
+        };
+        let is_known = |known: &Interpreter| known.module == module.id;
+        if !self.interpreters.iter().any(is_known) {
+            let path = module.path.clone();
+            self.interpreters.push(Interpreter { module: module.id, path, tables });
+        }
+    }
+}
+
+impl Prober {
+    /// Probes the functions that make and free objects in a process that runs, if that is asked for. Else only looks
+    /// whether they are the C allocator's.
+    ///
+    /// # Errors
+    ///
+    /// Where it is asked for and can't be done.
+    pub(super) fn probe_objects(
+        &mut self,
+        kernel: &mut Kernel,
+        modules: &Modules,
+        wish: PythonObjects,
+    ) -> Result<(), SessionError> {
+        let is_wanted = wish == PythonObjects::Exact;
+        if is_wanted && self.objects.interpreters.is_empty() {
+            return Err(PythonObjectsError::NoInterpreter { pid: self.pid() }.into());
+        }
+        let mut functions = Vec::new();
+        for interpreter in &self.objects.interpreters {
+            match interpreter.objects(modules, self.pid()) {
+                Ok(Objects::Heap) => {
+                    tracing::debug!(
+                        "the objects of {} come from the C allocator: nothing more is to be probed",
+                        interpreter.path.display()
+                    );
+                    self.objects.counted = CountedObjects::Heap { by_us: false };
+                }
+                Ok(Objects::Functions(found)) if is_wanted => {
+                    interpreter.check(modules, &found)?;
+                    functions.extend(found);
+                }
+                Ok(Objects::Functions(_)) => self.objects.counted = CountedObjects::No,
+                Err(error) if is_wanted => return Err(error.into()),
+                Err(error) => tracing::debug!("{error}"),
+            }
+        }
+        if functions.is_empty() {
+            return Ok(());
+        }
+        self.objects.counted = CountedObjects::Probed;
+        self.objects.functions = functions;
+        modules.all().iter().try_for_each(|module| self.probe_objects_of(kernel, module))
+    }
+
+    /// Sets the probes on objects' functions that a module has.
+    ///
+    /// # Errors
+    ///
+    /// Where the kernel refuses one.
+    pub(super) fn probe_objects_of(
+        &self,
+        kernel: &mut Kernel,
+        module: &Arc<Module>,
+    ) -> Result<(), SessionError> {
+        let Some(file) = module.file.as_deref() else { return Ok(()) };
+        let probed = ProbedFile { file, path: &module.path, pid: self.pid() };
+        let here = self.objects.functions.iter().filter(|function| function.module == module.id);
+        let here: Vec<_> = here.map(|function| function.sites.clone()).collect();
+        self.attach_all(kernel, probed, &here)
+    }
+}
