@@ -29,7 +29,8 @@ pub fn needed(config: &PythonConfig) -> u32 {
             needed = end;
         }
     }
-    needed
+    // Whole words, so that all of them are aligned in the window.
+    needed.next_multiple_of(WORD)
 }
 
 /// A frame in the thread's window.
