@@ -31,6 +31,8 @@ pub enum EventKind {
     PythonStack = 9,
     /// An interpreter of Python's is ready, and about to run the program; a bare [`EventHeader`].
     PythonStart = 10,
+    /// A code object of Python's; a [`crate::PythonCodeEvent`], cut after its last byte. A [`crate::PythonEvent`] follows.
+    PythonCode = 11,
 }
 
 impl EventKind {
@@ -47,6 +49,7 @@ impl EventKind {
             8 => Self::RawStack,
             9 => Self::PythonStack,
             10 => Self::PythonStart,
+            11 => Self::PythonCode,
             _ => return None,
         })
     }

@@ -31,8 +31,9 @@ pub use ids::{Domain, Epoch, Space, StackId};
 pub use live::{LiveBlock, LiveKey};
 pub use mapping::{MapCall, MapCallKind, MapEvent, MapOp};
 pub use python::{
-    PYTHON_CODE_WORDS, PythonConfig, PythonEnd, PythonEvent, PythonFrame, PythonHash, PythonPass,
-    PythonWalk, python_checksum,
+    PYTHON_BYTES, PYTHON_CODE_BYTES, PYTHON_CODE_WORDS, PYTHON_LENGTH, PYTHON_TEXT,
+    PythonCodeEvent, PythonCodeKey, PythonConfig, PythonEnd, PythonEvent, PythonFrame, PythonHash,
+    PythonPass, PythonText, PythonWalk, python_checksum,
 };
 pub use settings::{CodeRange, Control};
 pub use tally::{Tally, TallyKind};

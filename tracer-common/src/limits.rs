@@ -9,6 +9,19 @@ pub const MAX_PYTHON_FRAMES: usize = 256;
 /// Runs of Python's frames kept of a stack: calls of the interpreter's evaluation function. A power of two.
 pub const MAX_PYTHON_RUNS: usize = 64;
 
+/// Bytes of a `str` of Python's with a file's name, its head of 40 to 72 bytes among them, that go to user space with a
+/// code object. A multiple of 8, as the next two.
+pub const MAX_PYTHON_FILE: usize = 504;
+
+/// Bytes of one with a function's name.
+pub const MAX_PYTHON_NAME: usize = 248;
+
+/// Bytes of a `bytes` of Python's with a line table. That of a function of a hundred lines has about a thousand.
+pub const MAX_PYTHON_LINES: usize = 3064;
+
+/// Code objects of Python's that the kernel side remembers to have sent. Where there are more, they are sent again.
+pub const MAX_PYTHON_CODES: u32 = 32_768;
+
 /// Words of the target's stack that are copied at a time, to unwind it in the copy. A power of two.
 pub const WINDOW_WORDS: usize = 512;
 

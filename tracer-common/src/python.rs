@@ -1,8 +1,11 @@
 //! What the kernel side needs to know of a `CPython` interpreter, and what it tells of Python's frames.
 
 use crate::{
-    EventHeader, StackHash, StackId,
-    limits::{MAX_PYTHON_FRAMES, MAX_PYTHON_RUNS},
+    EventHeader, Space, StackHash, StackId,
+    limits::{
+        MAX_PYTHON_FILE, MAX_PYTHON_FRAMES, MAX_PYTHON_LINES, MAX_PYTHON_NAME, MAX_PYTHON_RUNS,
+        WINDOW_WORDS,
+    },
     pod,
 };
 
@@ -57,8 +60,52 @@ pub struct PythonConfig {
     pub bytes: u32,
     /// Code object: the [`PYTHON_CODE_WORDS`] words that tell it from another one at the same place later begin here.
     pub identity: u32,
-    /// Padding, zero.
-    pub _pad: u32,
+    /// Code object: its file's name, a `str`.
+    pub file: u32,
+    /// Code object: its name, a `str`.
+    pub name: u32,
+    /// Code object: its line table, a `bytes`.
+    pub line_table: u32,
+    /// `str`: the characters, where all of them are ASCII.
+    pub ascii: u32,
+    /// `str`: the characters, where not.
+    pub compact: u32,
+}
+
+/// Bytes of a code object from its beginning that have all that is asked for.
+pub const PYTHON_CODE_BYTES: usize = 144;
+
+/// `str`, `bytes`: how many characters or bytes, 64 bits.
+pub const PYTHON_LENGTH: u64 = 16;
+
+/// `str`: what kind of characters, a [`PythonText`].
+pub const PYTHON_TEXT: u64 = 32;
+
+/// `bytes`: the bytes.
+pub const PYTHON_BYTES: u64 = 32;
+
+/// `PyASCIIObject.state`: two bits are `interned` in 3.10 to 3.13, three `kind`, then one each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PythonText(pub u32);
+
+impl PythonText {
+    /// Bytes of a character: 1, 2 or 4; anything to 7 in memory that is no text.
+    #[inline(always)]
+    pub const fn width(self) -> u64 {
+        (self.0 >> 2 & 7) as u64
+    }
+
+    /// Whether the characters follow in the same block.
+    #[inline(always)]
+    pub const fn is_compact(self) -> bool {
+        self.0 >> 5 & 1 == 1
+    }
+
+    /// Whether all characters are ASCII.
+    #[inline(always)]
+    pub const fn is_ascii(self) -> bool {
+        self.0 >> 6 & 1 == 1
+    }
 }
 
 /// Words of a code object that its checksum is made of: counts of arguments, first line, version, and where its names and line table are.
@@ -213,7 +260,57 @@ impl PythonEvent {
     pub const HEAD: usize = 32 + (size_of::<u32>() + size_of::<u64>()) * MAX_PYTHON_RUNS;
 }
 
-const _: () = assert!(size_of::<PythonConfig>() == 72);
+/// Which code object: another one may lie at the same place later, or in another image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct PythonCodeKey {
+    /// Address of the code object.
+    pub code: u64,
+    /// [`python_checksum`] of it.
+    pub checksum: u32,
+    /// The address space.
+    pub space: Space,
+}
+
+/// A code object and what it is called, copied while the thread runs it: user space may come too late for one that lives
+/// shortly. Comes once for each, before the first [`PythonEvent`] with a frame of it.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct PythonCodeEvent {
+    /// Kind and address space.
+    pub header: EventHeader,
+    /// Address of the code object.
+    pub code: u64,
+    /// [`python_checksum`] of it.
+    pub checksum: u32,
+    /// Bytes of the `str` with the file's name, its head among them; 0 where it is longer than [`MAX_PYTHON_FILE`].
+    pub file_len: u32,
+    /// Of the `str` with the name; [`MAX_PYTHON_NAME`].
+    pub name_len: u32,
+    /// Of the `bytes` with the line table; [`MAX_PYTHON_LINES`].
+    pub lines_len: u32,
+    /// The code object's first bytes.
+    pub head: [u8; PYTHON_CODE_BYTES],
+    /// The file's name, the name and the line table, each filled up to a multiple of 8 bytes. In the ring buffer the array
+    /// ends after them.
+    pub objects: [u8; MAX_PYTHON_FILE + MAX_PYTHON_NAME + MAX_PYTHON_LINES],
+}
+
+impl PythonCodeEvent {
+    /// Bytes before the objects.
+    pub const HEAD: usize = 32 + PYTHON_CODE_BYTES;
+}
+
+const _: () = assert!(size_of::<PythonCodeKey>() == 16);
+const _: () = assert!(core::mem::offset_of!(PythonCodeEvent, objects) == PythonCodeEvent::HEAD);
+const _: () = assert!(
+    size_of::<PythonCodeEvent>()
+        == PythonCodeEvent::HEAD + MAX_PYTHON_FILE + MAX_PYTHON_NAME + MAX_PYTHON_LINES
+);
+// It is put together in a thread's window.
+const _: () = assert!(size_of::<PythonCodeEvent>() <= WINDOW_WORDS * size_of::<u64>());
+
+const _: () = assert!(size_of::<PythonConfig>() == 88);
 const _: () = assert!(size_of::<PythonFrame>() == 16);
 const _: () = assert!(core::mem::offset_of!(PythonEvent, frames) == PythonEvent::HEAD);
 const _: () = assert!(
@@ -223,7 +320,7 @@ const _: () = assert!(
 const _: () = assert!(size_of::<PythonPass>() == 64);
 const _: () = assert!(MAX_PYTHON_FRAMES.is_power_of_two() && MAX_PYTHON_RUNS.is_power_of_two());
 
-pod!(PythonConfig, PythonFrame, PythonPass, PythonEvent);
+pod!(PythonConfig, PythonFrame, PythonPass, PythonEvent, PythonCodeKey, PythonCodeEvent);
 
 #[cfg(test)]
 mod tests {

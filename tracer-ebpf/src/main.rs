@@ -29,6 +29,7 @@ mod operators;
 mod process;
 mod python;
 mod python_code;
+mod python_copy;
 mod python_frame;
 mod raw;
 mod record;

@@ -20,7 +20,7 @@ use tracer_common::{
 };
 
 use crate::{
-    control, process, python_code,
+    control, process, python_code, python_copy,
     python_frame::{self, FrameMemory},
     stack::EVENTS,
     tally,
@@ -36,7 +36,7 @@ const STOP: i64 = 1;
 const GO_ON: i64 = 0;
 
 #[map]
-static PYTHON: Array<PythonConfig> = Array::with_max_entries(1, 0);
+pub static PYTHON: Array<PythonConfig> = Array::with_max_entries(1, 0);
 
 /// What each step needs.
 struct Context {
@@ -74,13 +74,18 @@ pub fn name(thread: *const ThreadState, native: StackId) -> StackId {
     if python.tells == 0 { native } else { PythonHash(python.hash).finish(native, python.end) }
 }
 
-/// Sends what belongs to a stack, if there is anything. `false` where there was no room.
+/// Sends what belongs to a stack, if there is anything, and the code objects that are new. `false` where there was no room.
+/// Uses the thread's window.
 #[inline(always)]
 pub fn send(thread: *mut ThreadState, id: StackId, space: Space) -> bool {
     // SAFETY: as above.
     let (event, len) = unsafe {
-        if (*thread).python.tells == 0 {
+        // The second is a constant: where the kernel has no loops, its verifier sees that what follows is never reached.
+        if (*thread).python.tells == 0 || control::thread_pointer() == 0 {
             return true;
+        }
+        if !python_copy::send(thread, space) {
+            return false;
         }
         let event = &raw mut (*thread).python_stack;
         (*event).header = EventHeader { kind: EventKind::PythonStack as u32, space };

@@ -161,7 +161,7 @@ pub fn anchor(thread: *const ThreadState, number: u64) -> u64 {
 
 /// For the verifier, which needs the mask right before the use, where LLVM would drop it.
 #[inline(always)]
-fn bounded<const MASK: u64>(mut value: u64) -> u64 {
+pub fn bounded<const MASK: u64>(mut value: u64) -> u64 {
     // SAFETY: changes nothing but the operand.
     unsafe { asm!("{0} &= {1}", inout(reg) value, const MASK) };
     value

@@ -97,6 +97,12 @@ pub fn is_known(id: StackId) -> bool {
     KNOWN.get_ptr(id).is_some()
 }
 
+/// Whether the ring buffer has room for stacks.
+#[inline(always)]
+pub fn has_room() -> bool {
+    EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) <= u64::from(RING_BYTES - KEPT_BYTES)
+}
+
 /// Sends the stack that was just captured to user space, unless it has it already. A stack is known only once it
 /// is in the ring buffer.
 #[inline(always)]
@@ -112,8 +118,7 @@ pub fn send(thread: *mut ThreadState, id: StackId, space: Space, source: Source)
             Source::Ahead => return false,
         };
     }
-    let full = EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) > u64::from(RING_BYTES - KEPT_BYTES);
-    if full || !python::send(thread, id, space) {
+    if !has_room() || !python::send(thread, id, space) {
         tally::count(TallyKind::RingFull);
         return false;
     }

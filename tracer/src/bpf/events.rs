@@ -7,6 +7,8 @@ use tracer_common::{
     PythonHash, RawStackEvent, Space, StackEvent, StackId, UnwindStatus, limits::MAX_PYTHON_RUNS,
 };
 
+use super::code_event::{self, NewCode};
+
 /// Something the kernel side told us.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -14,6 +16,8 @@ pub enum Event {
     Stack(NewStack),
     /// The frames of Python's of the stack that follows.
     Python(NewPython),
+    /// A code object that frames of Python's are of, which follow.
+    PythonCode(Box<NewCode>),
     /// The memory of a stack that the kernel side could not unwind to its end.
     RawStack(RawStack),
     /// An epoch ended.
@@ -123,6 +127,7 @@ impl Event {
             EventKind::ThreadExec => Self::ThreadExec,
             EventKind::Stack => Self::Stack(stack(record, space)?),
             EventKind::PythonStack => Self::Python(python(record, space)?),
+            EventKind::PythonCode => Self::PythonCode(Box::new(code_event::parse(record, space)?)),
             EventKind::RawStack => Self::RawStack(raw_stack(record, space)?),
         })
     }
@@ -198,11 +203,11 @@ fn mapping(record: &[u8]) -> Option<MapEvent> {
     })
 }
 
-fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
+pub(super) fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(*bytes.get(offset..)?.first_chunk()?))
 }
 
-fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
+pub(super) fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
     Some(u64::from_ne_bytes(*bytes.get(offset..)?.first_chunk()?))
 }
 

@@ -7,6 +7,7 @@ mod attach;
 mod btf;
 mod chain;
 mod code;
+mod code_event;
 mod drain;
 mod error;
 mod events;
@@ -20,6 +21,7 @@ mod settle;
 mod tables;
 
 pub use attach::ProbedFile;
+pub use code_event::NewCode;
 pub use drain::{FinishedEpoch, LiveEntry};
 pub use error::BpfError;
 pub use events::{Event, NewPython, NewStack, PythonRun, RawStack};

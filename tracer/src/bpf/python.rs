@@ -1,6 +1,6 @@
 //! Telling the kernel side of an interpreter.
 
-use tracer_common::{PythonConfig, PythonWalk, names};
+use tracer_common::{PYTHON_CODE_BYTES, PythonConfig, PythonWalk, names};
 
 use super::{BpfError, Kernel, StackWalk, btf};
 
@@ -87,12 +87,18 @@ impl Kernel {
     }
 }
 
-/// Whether the kernel side can follow these offsets: of a frame it reads 120 bytes at most.
+/// Whether the kernel side can follow these offsets: of a frame it reads 120 bytes at most, of a code object
+/// [`PYTHON_CODE_BYTES`].
 pub fn is_fit(config: &PythonConfig) -> bool {
     const FRAME_BYTES: u32 = 120;
+    const MAX_TEXT_HEAD: u32 = 128;
     let words = [config.previous, config.code, config.instruction];
+    let members = [config.file, config.name, config.line_table];
+    let texts = [config.ascii, config.compact];
     words.iter().all(|offset| offset % 8 == 0 && offset + 8 <= FRAME_BYTES)
         && config.owner < FRAME_BYTES
+        && members.iter().all(|at| at % 8 == 0 && *at as usize + 8 <= PYTHON_CODE_BYTES)
+        && texts.iter().all(|at| *at <= MAX_TEXT_HEAD)
         && (PythonWalk::Each as u32..=PythonWalk::Shim as u32).contains(&config.walk)
 }
 
@@ -114,5 +120,9 @@ mod tests {
         assert!(!is_fit(&PythonConfig { code: 120, ..fit }));
         assert!(!is_fit(&PythonConfig { previous: 25, ..fit }));
         assert!(!is_fit(&PythonConfig { owner: 120, ..fit }));
+        assert!(is_fit(&PythonConfig { line_table: 136, ..fit }));
+        assert!(!is_fit(&PythonConfig { line_table: 144, ..fit }));
+        assert!(!is_fit(&PythonConfig { name: 12, ..fit }));
+        assert!(!is_fit(&PythonConfig { ascii: 4096, ..fit }));
     }
 }

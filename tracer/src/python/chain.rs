@@ -129,7 +129,11 @@ mod tests {
         owner: 70,
         bytes: 200,
         identity: 56,
-        _pad: 0,
+        file: 0,
+        name: 0,
+        line_table: 0,
+        ascii: 0,
+        compact: 0,
     };
 
     fn walk(words: &[u64], config: &PythonConfig) -> Option<Chain> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tracer_common::PythonConfig;
+use tracer_common::{PYTHON_BYTES, PythonConfig};
 
 use super::{
     Memory,
@@ -25,7 +25,7 @@ const TYPE_SIZE: u64 = 32;
 /// Longer than the names that are looked at.
 const NAME: usize = 8;
 
-/// Whether code objects and texts are as large as they ought to be. `Err` names what isn't.
+/// Whether code objects, texts and bytes are as large as they ought to be. `Err` names what isn't.
 pub(super) fn types(memory: &Memory, places: &Places, layout: &Layout) -> Result<(), &'static str> {
     let is = |address: u64, name: &[u8], size: u32| {
         let found =
@@ -38,6 +38,9 @@ pub(super) fn types(memory: &Memory, places: &Places, layout: &Layout) -> Result
     }
     if !is(places.text_type, b"str\0", layout.text.size) {
         return Err("texts");
+    }
+    if !is(places.bytes_type, b"bytes\0", PYTHON_BYTES as u32 + 1) {
+        return Err("bytes");
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::SystemTime};
 use tracer_common::PythonFrame;
 
 use super::{
-    Interpreter,
+    CodeCopy, Interpreter,
     code::{self, PythonCode, Unread},
 };
 
@@ -26,7 +26,7 @@ pub struct Unnamed {
     pub unreadable: u64,
     /// There was no room for more. Counted each time that one is asked for.
     pub left_out: u64,
-    /// They have names, but too long a line table: their first line stands for all of them.
+    /// They have names, but their line table was too long, or gone: no line is shown.
     pub without_lines: u64,
 }
 
@@ -50,6 +50,21 @@ pub(super) struct Codes {
 impl Codes {
     /// The code object of a frame, read when it is not known yet.
     pub(super) fn get(&mut self, interpreter: &Interpreter, frame: &PythonFrame) -> &Known {
+        self.get_or_read(interpreter, frame, None)
+    }
+
+    /// Takes a code object from its copy, if it is not known yet.
+    pub(super) fn keep(&mut self, interpreter: &Interpreter, copy: &CodeCopy) {
+        let &CodeCopy { code, checksum, .. } = copy;
+        self.get_or_read(interpreter, &PythonFrame { code, checksum, instruction: 0 }, Some(copy));
+    }
+
+    fn get_or_read(
+        &mut self,
+        interpreter: &Interpreter,
+        frame: &PythonFrame,
+        copy: Option<&CodeCopy>,
+    ) -> &Known {
         let identity = (frame.code, frame.checksum);
         let is_full = self.known.len() >= MAX_CODES || self.bytes >= MAX_BYTES;
         if is_full && !self.known.contains_key(&identity) {
@@ -59,7 +74,7 @@ impl Codes {
         }
         let (unnamed, bytes) = (&mut self.unnamed, &mut self.bytes);
         self.known.entry(identity).or_insert_with(|| {
-            let code = code::read(interpreter, frame);
+            let code = code::read(interpreter, frame, copy);
             unnamed.count(&code);
             *bytes += code.as_ref().map_or(0, PythonCode::bytes);
             Known { code, seen: SystemTime::now() }

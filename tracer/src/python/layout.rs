@@ -181,7 +181,11 @@ impl Layout {
             owner: self.frame.owner,
             bytes: if self.counts_instructions() { 0 } else { self.code.size },
             identity: self.code.identity,
-            _pad: 0,
+            file: self.code.file,
+            name: self.code.qualified_name,
+            line_table: self.code.line_table,
+            ascii: self.text.ascii,
+            compact: self.text.compact,
         }
     }
 }

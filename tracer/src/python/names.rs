@@ -8,7 +8,7 @@ use std::{
 use tracer_common::PythonFrame;
 
 use super::{
-    Interpreter, Unnamed,
+    CodeCopy, Interpreter, Unnamed,
     code::{PythonCode, Unread},
     codes::{Codes, Known},
 };
@@ -38,6 +38,11 @@ impl Names {
             source: SourceLines::new(root),
             directory: std::fs::read_link(format!("/proc/{pid}/cwd")).ok(),
         }
+    }
+
+    /// Takes a code object from its copy. To be called with each copy as it comes in: frames of it follow.
+    pub fn keep(&mut self, interpreter: &Interpreter, copy: &CodeCopy) {
+        self.codes.keep(interpreter, copy);
     }
 
     /// Reads the code objects of these frames that are not known yet. To be called with each stack as it comes in.
@@ -71,7 +76,7 @@ impl Names {
     }
 
     /// The frame as reports show it: the module is the interpreter's object, the line that of the code object's beginning where
-    /// the instruction has none. No address, which would be another one in each run. Code that was freed before it was
+    /// the instruction has none, and none where lines are not known. No address, which would be another one in each run. Code that was freed before it was
     /// read is called [`FREED`].
     pub fn frame(&mut self, interpreter: &Interpreter, frame: &PythonFrame) -> Frame {
         let mut named = Frame {
@@ -88,9 +93,11 @@ impl Names {
         let Known { code: Ok(code), seen } = self.codes.get(interpreter, frame) else {
             return named;
         };
-        let line = code.line_of(frame.instruction).unwrap_or(code.first_line);
+        // What has no line of its own has that of the whole; where lines are not known, none is made up.
+        let lines = code.lines.as_ref();
+        let line = lines.map(|it| it.line_of(frame.instruction).unwrap_or(code.first_line));
         named.offset = u64::try_from(frame.instruction).unwrap_or(0) * 2;
-        named.line = (line > 0).then_some(line);
+        named.line = line.filter(|line| *line > 0);
         named.function = Some(clean(&code.name, MAX_NAME));
         named.file = Some(clean(&code.file, MAX_NAME));
         let (file, seen) = (code.file.clone(), *seen);

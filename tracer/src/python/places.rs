@@ -33,6 +33,8 @@ pub(super) struct Places {
     pub(super) code_type: u64,
     /// `PyUnicode_Type`.
     pub(super) text_type: u64,
+    /// `PyBytes_Type`.
+    pub(super) bytes_type: u64,
     /// `None`.
     pub(super) none: u64,
 }
@@ -68,6 +70,7 @@ impl Places {
             key: of("PyGILState_GetThisThreadState", passed_on)?,
             code_type: variable("PyCode_Type")?,
             text_type: variable("PyUnicode_Type")?,
+            bytes_type: variable("PyBytes_Type")?,
             none: variable("_Py_NoneStruct")?,
         })
     }
@@ -82,6 +85,7 @@ impl Places {
             key: moved(self.key),
             code_type: moved(self.code_type),
             text_type: moved(self.text_type),
+            bytes_type: moved(self.bytes_type),
             none: moved(self.none),
         }
     }

@@ -1,48 +1,43 @@
 //! Texts (`str`) in the target.
 
-use super::{Memory, layout::TextLayout};
+use tracer_common::{PYTHON_LENGTH, PYTHON_TEXT, PythonText};
+
+use super::object::{Fault, Head, Objects, Source};
 use crate::symbolize::MAX_NAME;
 
 /// Characters that are read, at most: one more than reports show, so that they say that something is missing.
-const MAX_CHARACTERS: usize = MAX_NAME + 1;
-/// `PyASCIIObject`: how many characters, and of what kind.
-const LENGTH: u64 = 16;
-const STATE: u64 = 32;
+const MAX_CHARACTERS: u64 = MAX_NAME as u64 + 1;
+/// Bytes of `PyASCIIObject` that say what follows.
+const HEAD: usize = PYTHON_TEXT as usize + 8;
 
 /// The text at an address, at most as many of its characters as are shown. Surrogates that stand alone, as they do for bytes of a file name
-/// that are no UTF-8, become U+FFFD. `None` where there is none that can be read.
-pub(super) fn read(memory: &Memory, layout: &TextLayout, address: u64) -> Option<String> {
-    let len = memory.u64(address.wrapping_add(LENGTH))?;
-    let len = usize::try_from(len).ok()?.min(MAX_CHARACTERS);
-    let state = State(memory.u32(address.wrapping_add(STATE))?);
+/// that are no UTF-8, become U+FFFD.
+pub(super) fn read<S: Source>(
+    objects: &Objects<'_, S>,
+    text_type: u64,
+    address: u64,
+) -> Result<String, Fault> {
+    let head = || objects.head(address, text_type, HEAD).map(|head| form(&head));
+    let (len, state) = head()?;
+    let layout = &objects.layout.text;
     let start = if state.is_ascii() { layout.ascii } else { layout.compact };
     if !state.is_compact() {
-        return None;
+        return Err(Fault::Unreadable);
     }
-    let bytes = memory.bytes(address.wrapping_add(start.into()), len * state.width())?;
-    decode(&bytes, state.width())
+    let bytes = (len.min(MAX_CHARACTERS) * state.width()) as usize;
+    let bytes = objects.bytes(address.wrapping_add(start.into()), bytes)?;
+    if head()? != (len, state) {
+        return Err(Fault::Stale);
+    }
+    decode(&bytes, state.width()).ok_or(Fault::Unreadable)
 }
 
-/// `PyASCIIObject.state`: two bits are `interned` in 3.10 to 3.13, three `kind`, then one each.
-#[derive(Clone, Copy)]
-struct State(u32);
-
-impl State {
-    /// Bytes of a character: 1, 2 or 4; anything in memory that is no text.
-    fn width(self) -> usize {
-        (self.0 >> 2 & 7) as usize
-    }
-
-    fn is_compact(self) -> bool {
-        self.0 >> 5 & 1 == 1
-    }
-
-    fn is_ascii(self) -> bool {
-        self.0 >> 6 & 1 == 1
-    }
+/// How many characters, and of what kind.
+fn form(head: &Head) -> (u64, PythonText) {
+    (head.u64(PYTHON_LENGTH as usize), PythonText(head.u32(PYTHON_TEXT as usize)))
 }
 
-fn decode(bytes: &[u8], width: usize) -> Option<String> {
+fn decode(bytes: &[u8], width: u64) -> Option<String> {
     let character = |value| char::from_u32(value).unwrap_or(char::REPLACEMENT_CHARACTER);
     match width {
         1 => Some(bytes.iter().map(|byte| char::from(*byte)).collect()),

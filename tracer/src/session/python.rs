@@ -9,8 +9,8 @@ use tracer_common::{PythonFrame, Space};
 
 use super::{SessionError, recorder::Recorder};
 use crate::{
-    bpf::Kernel,
-    python::{Finder, Found, Interpreter, Names, Unnamed},
+    bpf::{Kernel, NewCode},
+    python::{CodeCopy, Finder, Found, Interpreter, Names, Unnamed},
     symbolize::{Frame, SourceRoot},
     target::Modules,
     units::Pid,
@@ -106,6 +106,14 @@ impl Python {
         };
         self.images.insert(space, image);
         Ok(())
+    }
+
+    /// Takes a code object from its copy. Frames of it follow.
+    pub(super) fn keep(&mut self, code: NewCode) {
+        let NewCode { space, code, checksum, head, file, name, lines } = code;
+        if let Some(Image::Ready { interpreter, names }) = self.images.get_mut(&space.0) {
+            names.keep(interpreter, &CodeCopy { code, checksum, head, file, name, lines });
+        }
     }
 
     /// Reads what these frames are called, where that is not known. To be called as soon as they are heard of.

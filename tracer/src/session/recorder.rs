@@ -253,6 +253,7 @@ impl Recorder {
             match event {
                 Event::Stack(stack) => self.keep_stack(&stack),
                 Event::Python(python) => self.keep_python(python),
+                Event::PythonCode(code) => self.python.keep(*code),
                 Event::RawStack(stack) => self.keep_raw_stack(stack),
                 Event::Exec => self.replaced()?,
                 Event::Objects => objects_changed = true,

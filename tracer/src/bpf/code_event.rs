@@ -1,0 +1,79 @@
+//! Copies of Python's code objects among the events.
+
+use std::mem::offset_of;
+
+use tracer_common::{PYTHON_CODE_BYTES, PythonCodeEvent, Space};
+
+use super::events::{u32_at, u64_at};
+
+/// A code object of Python's, and what it refers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewCode {
+    /// The address space that it was seen in.
+    pub space: Space,
+    /// Its address.
+    pub code: u64,
+    /// Its checksum.
+    pub checksum: u32,
+    /// Its first bytes.
+    pub head: [u8; PYTHON_CODE_BYTES],
+    /// The object that is its file's name; empty where it was too long to be copied, as the next two.
+    pub file: Vec<u8>,
+    /// Its name.
+    pub name: Vec<u8>,
+    /// Its line table.
+    pub lines: Vec<u8>,
+}
+
+/// Reads the record of one; `None` where it is cut short.
+pub(super) fn parse(record: &[u8], space: Space) -> Option<NewCode> {
+    let mut objects = record.get(PythonCodeEvent::HEAD..)?;
+    let mut next = |len_at| {
+        let len = u32_at(record, len_at)? as usize;
+        let (object, rest) = objects.split_at_checked(len.next_multiple_of(size_of::<u64>()))?;
+        objects = rest;
+        Some(object[..len].to_vec())
+    };
+    Some(NewCode {
+        space,
+        code: u64_at(record, offset_of!(PythonCodeEvent, code))?,
+        checksum: u32_at(record, offset_of!(PythonCodeEvent, checksum))?,
+        head: *record.get(offset_of!(PythonCodeEvent, head)..)?.first_chunk()?,
+        file: next(offset_of!(PythonCodeEvent, file_len))?,
+        name: next(offset_of!(PythonCodeEvent, name_len))?,
+        lines: next(offset_of!(PythonCodeEvent, lines_len))?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bpf::Event;
+
+    #[test]
+    fn a_code_object_is_read_as_the_kernel_wrote_it() {
+        let mut record = Vec::new();
+        record.extend(11_u32.to_ne_bytes());
+        record.extend(7_u32.to_ne_bytes());
+        record.extend(0xabcd_u64.to_ne_bytes());
+        for word in [5_u32, 3, 0, 8] {
+            record.extend(word.to_ne_bytes());
+        }
+        record.extend([9; PYTHON_CODE_BYTES]);
+        record.extend(b"abc\0\0\0\0\0");
+        record.extend(b"12345678");
+        let code = NewCode {
+            space: Space(7),
+            code: 0xabcd,
+            checksum: 5,
+            head: [9; PYTHON_CODE_BYTES],
+            file: b"abc".to_vec(),
+            name: Vec::new(),
+            lines: b"12345678".to_vec(),
+        };
+        assert_eq!(Event::parse(&record), Event::PythonCode(Box::new(code)));
+        record.pop();
+        assert_eq!(Event::parse(&record), Event::Malformed, "cut short");
+        assert_eq!(Event::parse(&record[..100]), Event::Malformed);
+    }
+}
