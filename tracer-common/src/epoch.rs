@@ -78,6 +78,8 @@ pub enum Trigger {
     Key = 8,
     /// The target's own probe `memtrace:iteration`.
     Usdt = 9,
+    /// There are so many rows that they have to be drained. Cuts the epoch; not an iteration's end.
+    Full = 10,
 }
 
 impl Trigger {
@@ -93,6 +95,7 @@ impl Trigger {
             7 => Self::Signal,
             8 => Self::Key,
             9 => Self::Usdt,
+            10 => Self::Full,
             _ => return None,
         })
     }

@@ -17,6 +17,7 @@ mod live;
 mod mapping;
 pub mod names;
 mod python;
+mod room;
 mod settings;
 mod tally;
 mod thread;
@@ -35,6 +36,7 @@ pub use python::{
     PythonCodeEvent, PythonCodeKey, PythonConfig, PythonEnd, PythonEvent, PythonFrame, PythonHash,
     PythonPass, PythonText, PythonWalk, python_checksum,
 };
+pub use room::Room;
 pub use settings::{CodeRange, Control};
 pub use tally::{Tally, TallyKind};
 pub use thread::{CallKind, OperatorCall, ThreadState};

@@ -29,8 +29,9 @@ pub struct Control {
     /// 1 while the target is to be stopped at each `execve`, and again when the dynamic linker has loaded what the new
     /// image was linked with.
     pub hold_images: u32,
-    /// Padding, zero.
-    pub _pad: u32,
+    /// Rows that an epoch may have before it is time to drain it; 0 where that is not asked for. A target that may be held
+    /// ([`Control::hold_images`]) is stopped then, and where the ring buffer is half full.
+    pub most_rows: u32,
 }
 
 /// Where an allocator's own code lies in the target.

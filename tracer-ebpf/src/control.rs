@@ -78,6 +78,15 @@ pub fn hold_images() -> bool {
     active() && read!(hold_images) != 0
 }
 
+/// Rows that an epoch may have; `None` where nobody asks.
+#[inline(always)]
+pub fn most_rows() -> Option<u64> {
+    match read!(most_rows) {
+        0 => None,
+        most => Some(most.into()),
+    }
+}
+
 /// Epochs before this one are drained.
 #[inline(always)]
 pub fn drained() -> u32 {

@@ -6,14 +6,19 @@ use aya_ebpf::{
         bpf_get_current_pid_tgid, bpf_probe_read_user, bpf_send_signal,
         generated::bpf_get_ns_current_pid_tgid,
     },
+    macros::map,
+    maps::Array,
 };
-use tracer_common::{EventHeader, EventKind, LINKING_ADDS, Trigger};
+use tracer_common::{EventHeader, EventKind, LINKING_ADDS, Room, Trigger};
 
 use crate::{
-    control,
+    atomic, control,
     epochs::{self, Now},
     in_flight, stack,
 };
+
+#[map]
+static ROOM: Array<Room> = Array::with_max_entries(1, 0);
 
 const SIGSTOP: u32 = 19;
 /// The dynamic linker is at nothing (`RT_CONSISTENT` in `link.h`).
@@ -67,6 +72,40 @@ pub fn objects_changed() {
     // Children that share the target's memory (`vfork`) come here, too, and nobody would let them go on.
     let hold = hold && is_target();
     tell(EventHeader { kind: EventKind::Objects as u32, space: now.space }, hold);
+}
+
+/// User space has to catch up. A target that may be held waits for that; the signal goes out before it is noted, as user space
+/// lets the target go on when it sees the note.
+#[inline(always)]
+pub fn hold_until_drained() {
+    if !control::hold_images() || !is_target() {
+        return;
+    }
+    // SAFETY: concerns the current process only, which is the target.
+    unsafe { bpf_send_signal(SIGSTOP) };
+    if let Some(room) = room() {
+        // SAFETY: `room` points to an element of a map; one word.
+        unsafe { (&raw mut (*room).held).write_volatile(1) };
+    }
+}
+
+/// Counts a row.
+#[inline(always)]
+pub fn count_row() {
+    let Some(most) = control::most_rows() else { return };
+    let Some(room) = room() else { return };
+    // SAFETY: as above.
+    unsafe {
+        atomic::add(&raw mut (*room).rows, 1);
+        if (&raw const (*room).rows).read_volatile() >= most {
+            hold_until_drained();
+        }
+    }
+}
+
+#[inline(always)]
+fn room() -> Option<*mut Room> {
+    ROOM.get_ptr_mut(0)
 }
 
 /// An interpreter of Python's is about to run the program. Under `exec` it waits until its frames can be walked.

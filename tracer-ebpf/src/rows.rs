@@ -12,6 +12,7 @@ use tracer_common::{
 use crate::{
     atomic,
     epochs::Now,
+    process,
     stack::{self, Source},
     tally,
 };
@@ -95,6 +96,8 @@ fn make(key: RowKey) -> Option<*mut Row> {
         stack_sent: 0,
     };
     // Another thread may have been faster; then the lookup finds its row.
-    let _ = ROWS.insert(key, empty, u64::from(BPF_NOEXIST));
+    if ROWS.insert(key, empty, u64::from(BPF_NOEXIST)).is_ok() {
+        process::count_row();
+    }
     ROWS.get_ptr_mut(key)
 }

@@ -11,7 +11,7 @@ use tracer_common::{
 };
 
 use crate::{
-    calls::Returned, control, epochs::Now, in_flight, kernel_stack, memo, python, raw, tables, tally,
+    calls::Returned, control, epochs::Now, in_flight, kernel_stack, memo, process, python, raw, tables, tally,
     walk::walk,
 };
 
@@ -103,6 +103,16 @@ pub fn has_room() -> bool {
     EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) <= u64::from(RING_BYTES - KEPT_BYTES)
 }
 
+/// A target that may be held waits where half of the ring buffer is not read yet.
+#[inline(always)]
+fn make_room() {
+    if control::most_rows().is_some()
+        && EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) > u64::from(RING_BYTES / 2)
+    {
+        process::hold_until_drained();
+    }
+}
+
 /// Sends the stack that was just captured to user space, unless it has it already. A stack is known only once it
 /// is in the ring buffer.
 #[inline(always)]
@@ -118,6 +128,7 @@ pub fn send(thread: *mut ThreadState, id: StackId, space: Space, source: Source)
             Source::Ahead => return false,
         };
     }
+    make_room();
     if !has_room() || !python::send(thread, id, space) {
         tally::count(TallyKind::RingFull);
         return false;

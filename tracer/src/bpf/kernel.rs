@@ -6,7 +6,7 @@ use aya::{
     Ebpf, EbpfLoader, VerifierLogLevel, include_bytes_aligned,
     programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _, UProbe},
 };
-use tracer_common::{Control, Epoch, KernelState, PythonConfig, Tally, Trigger, names};
+use tracer_common::{Control, Epoch, KernelState, PythonConfig, Room, Tally, Trigger, names};
 
 use super::{
     BpfError, TableStore, TargetGroup, attach::Probe, btf, chain::Chain, code::CodeState,
@@ -29,8 +29,10 @@ pub struct KernelSettings {
     pub mark_every: u64,
     /// Capacity of the live set, in blocks.
     pub max_live: u32,
-    /// Distinct stacks.
+    /// Distinct stacks in an epoch.
     pub max_stacks: u32,
+    /// Distinct stacks that need not be told of again.
+    pub known_stacks: u32,
     /// How stacks are walked.
     pub walk: StackWalk,
     /// Whether the programs log what they find odd.
@@ -61,6 +63,8 @@ pub enum UserMark {
     Signal,
     /// Enter was pressed.
     Key,
+    /// There are so many rows that they have to be drained; ends no iteration.
+    Full,
 }
 
 impl UserMark {
@@ -71,6 +75,7 @@ impl UserMark {
             Self::Control => Trigger::Control,
             Self::Signal => Trigger::Signal,
             Self::Key => Trigger::Key,
+            Self::Full => Trigger::Full,
         }
     }
 }
@@ -151,7 +156,7 @@ impl Kernel {
             .override_global(names::THREAD_POINTER, &thread_pointer, true)
             .override_global(aya_log::LEVEL, &log_level, false)
             .map_max_entries(names::LIVE, settings.max_live)
-            .map_max_entries(names::KNOWN, settings.max_stacks)
+            .map_max_entries(names::KNOWN, settings.known_stacks)
             .map_max_entries(names::ROWS, settings.max_stacks.saturating_mul(2));
         let mut ebpf = loader.load(OBJECT).map_err(BpfError::load)?;
         for name in [MARK_USER].into_iter().chain(TRACEPOINTS.map(|(name, _)| name)) {
@@ -351,6 +356,38 @@ impl Kernel {
             self.settler.settle();
         }
         Ok(())
+    }
+
+    /// Has epochs drained when they have so many rows; a target that may be held ([`Kernel::hold_images`]) waits for that, and
+    /// for room in the ring buffer. Whoever asks for it looks at [`Kernel::room`] whenever events have come in.
+    ///
+    /// # Errors
+    ///
+    /// Where the map can't be written.
+    pub fn hold_when_full(&mut self, most_rows: u32) -> Result<(), BpfError> {
+        self.control.most_rows = most_rows;
+        self.write_control()
+    }
+
+    /// How much there is to catch up with: whether there are so many rows that it is time for [`UserMark::Full`], and whether
+    /// the target stands still for it. Both are void with that: the target is to be let go on, with SIGCONT.
+    ///
+    /// # Errors
+    ///
+    /// Where the map can't be read or written.
+    pub fn room(&mut self) -> Result<(bool, bool), BpfError> {
+        let most = u64::from(self.control.most_rows);
+        if most == 0 {
+            return Ok((false, false));
+        }
+        let room = self.maps.room.get(&0, 0).map_err(BpfError::map(names::ROOM))?;
+        let found = (room.rows >= most, room.held != 0);
+        if found.0 || found.1 {
+            let rows = if found.0 { 0 } else { room.rows };
+            let void = Room { rows, held: 0 };
+            self.maps.room.set(0, void, 0).map_err(BpfError::map(names::ROOM))?;
+        }
+        Ok(found)
     }
 
     /// Where unwind tables go.

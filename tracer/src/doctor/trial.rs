@@ -31,6 +31,7 @@ pub(super) fn settings(max_live: u32, max_stacks: u32) -> KernelSettings {
         mark_every: 1,
         max_live,
         max_stacks,
+        known_stacks: max_stacks,
         walk: StackWalk::Best,
         log: false,
     }

@@ -53,7 +53,7 @@ impl From<Trigger> for MarkTrigger {
             Trigger::Signal => Self::Signal,
             Trigger::Key => Self::Key,
             Trigger::Usdt => Self::Usdt,
-            Trigger::None | Trigger::Exec | Trigger::End => Self::End,
+            Trigger::None | Trigger::Exec | Trigger::Full | Trigger::End => Self::End,
         }
     }
 }

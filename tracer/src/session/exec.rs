@@ -50,7 +50,7 @@ pub(super) async fn run(
     if let Some((line, _)) = &line {
         environment.extend_from_slice(line.environment());
     }
-    let launch = Launch::of(command, identity.as_ref(), &environment)?;
+    let launch = Launch::of(command, identity.as_ref(), &environment, objects.from_heap)?;
     let line = match line {
         Some((line, control)) => {
             line.started(&launch.process)?;
@@ -74,7 +74,8 @@ pub(super) async fn run(
             break (ended, status);
         }
         left -= 1;
-        let launch = Launch::of(command, identity.as_ref(), &objects.environment)?;
+        let launch =
+            Launch::of(command, identity.as_ref(), &objects.environment, objects.from_heap)?;
         let mut next = Run::start(config, launch, Some(&mut run.recorder))?;
         next.recorder.prober.objects.are_of_command(&objects);
         let earlier = std::mem::replace(&mut run, next);

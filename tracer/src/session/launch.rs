@@ -28,11 +28,13 @@ use crate::{
 pub(super) struct Launch {
     held: Held,
     pub(super) process: Process,
+    counts_objects: bool,
     steps: Steps,
 }
 
 impl Launch {
-    /// Starts it, with these variables in its environment.
+    /// Starts it, with these variables in its environment; `counts_objects` says whether each of Python's objects is to be a
+    /// block.
     ///
     /// # Errors
     ///
@@ -41,12 +43,13 @@ impl Launch {
         command: &[OsString],
         identity: Option<&Identity>,
         environment: &[(&str, OsString)],
+        counts_objects: bool,
     ) -> Result<Self, SessionError> {
         let mut steps = Steps::start();
         let held = Held::start(command, identity, environment)?;
         let process = Process::open(held.pid())?;
         steps.done("starting the command");
-        Ok(Self { held, process, steps })
+        Ok(Self { held, process, counts_objects, steps })
     }
 }
 
@@ -70,8 +73,8 @@ impl Run {
         launch: Launch,
         mut earlier: Option<&mut Recorder>,
     ) -> Result<Self, SessionError> {
-        let Launch { held, process, mut steps } = launch;
-        let mut kernel = load(config, &process)?;
+        let Launch { held, process, counts_objects, mut steps } = launch;
+        let mut kernel = load(config, &process, counts_objects)?;
         steps.done("loading the eBPF programs");
         kernel.watch_processes()?;
         // Objects keep their numbers from run to run, and so a stack its id.

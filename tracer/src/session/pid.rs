@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     bpf::{Kernel, KernelSettings, StackWalk, TargetGroup, locked_by_maps},
-    cli::{BenchMode, Exit, TraceConfig},
+    cli::{BenchMode, Exit, PythonObjects, TraceConfig},
     release::KernelRelease,
     target::{Hazards, Modules, Process},
     units::Pid,
@@ -35,7 +35,7 @@ pub(super) async fn run(config: &TraceConfig, pid: Pid) -> Result<Exit, SessionE
     let judge = Judge::open(config)?;
     let sink = Sink::open(&config.output)?;
     steps.done("looking at the process");
-    let mut kernel = load(config, &process)?;
+    let mut kernel = load(config, &process, config.python_objects == PythonObjects::Exact)?;
     steps.done("loading the eBPF programs");
     kernel.watch_processes()?;
     let mut modules = Modules::default();
@@ -77,12 +77,19 @@ pub(super) fn check_hazards(config: &TraceConfig, pid: Pid) -> Result<(), Sessio
     Ok(Hazards::of(pid)?.check(pid, &KernelRelease::running(), config.allow_seccomp)?)
 }
 
-/// Loads the kernel side for one target.
+/// Loads the kernel side for one target. `many_stacks` is for one that counts each of Python's objects: to the kernel side each
+/// instruction that makes some has a stack of its own.
 ///
 /// # Errors
 ///
 /// Where the kernel refuses.
-pub(super) fn load(config: &TraceConfig, process: &Process) -> Result<Kernel, SessionError> {
+pub(super) fn load(
+    config: &TraceConfig,
+    process: &Process,
+    many_stacks: bool,
+) -> Result<Kernel, SessionError> {
+    /// Stacks that the kernel side tells apart for one that is told apart here.
+    const VARIANTS: u32 = 8;
     let kernel = Kernel::load(KernelSettings {
         target: TargetGroup::of(process.pid()),
         min_size: config.min_size,
@@ -90,6 +97,7 @@ pub(super) fn load(config: &TraceConfig, process: &Process) -> Result<Kernel, Se
         mark_every: config.mark_every,
         max_live: config.max_live,
         max_stacks: config.max_stacks,
+        known_stacks: config.max_stacks.saturating_mul(if many_stacks { VARIANTS } else { 1 }),
         walk: match config.bench {
             Some(BenchMode::KernelStacks) => StackWalk::Kernel,
             Some(BenchMode::TailCalls) => StackWalk::TailCalls,

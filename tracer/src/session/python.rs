@@ -13,6 +13,7 @@ use super::{
 use crate::{
     analysis::NativeFrames,
     bpf::{BpfError, Kernel, NewCode},
+    cli::TraceConfig,
     ledger::StackKey,
     python::{CodeCopy, Finder, Found, Interpreter, Names, Unnamed},
     symbolize::SourceRoot,
@@ -36,6 +37,8 @@ pub(super) struct Python {
     /// Frames as reports show them. They are made as soon as they are heard of, while their code objects are there.
     pub(super) frames: PythonFrames,
     native_frames: NativeFrames,
+    /// Rows after which an epoch is drained: half of those that there is room for.
+    most_rows: u32,
     /// When to look again for one that is not ready.
     due: Option<Instant>,
 }
@@ -57,12 +60,13 @@ impl std::fmt::Debug for Python {
 }
 
 impl Python {
-    pub(super) fn new(native_frames: NativeFrames) -> Self {
+    pub(super) fn new(config: &TraceConfig) -> Self {
         Self {
             finder: Finder::default(),
             images: BTreeMap::new(),
             frames: PythonFrames::default(),
-            native_frames,
+            native_frames: config.native_frames,
+            most_rows: config.max_stacks,
             due: None,
         }
     }
@@ -107,6 +111,7 @@ impl Python {
                     }
                     other => other?,
                 }
+                kernel.hold_when_full(self.most_rows)?;
                 tracing::info!(
                     "Python {} in {}: stacks have its frames",
                     interpreter.version(),

@@ -103,7 +103,7 @@ impl Recorder {
             memory_at_start: memory.first.filter(|_| is_only && config.warmup == 0),
         });
         let pending = Pending { start_ns: now_ns(), ..Pending::default() };
-        let mut python = Python::new(config.native_frames);
+        let mut python = Python::new(config);
         python.look(prober.pid(), &modules, &mut kernel)?;
         kernel.start()?;
         unwinding.target_runs();
@@ -164,7 +164,14 @@ impl Recorder {
         if !self.unwinding.is_pending() {
             self.unwind_raw_stacks();
         }
+        let (is_full, is_held) = self.kernel.room()?;
+        if is_full && self.is_recording() {
+            self.kernel.mark(UserMark::Full)?;
+        }
         let finished = self.kernel.drain()?;
+        if is_held {
+            self.process.resume();
+        }
         if !finished.is_empty() {
             // Programs that were at work when we read the events have sent theirs by now: with these,
             // those of the finished epochs are all here.
@@ -327,6 +334,9 @@ impl Recorder {
             pending.spaces += 1;
             pending.exec = Some(Space(pending.spaces));
             self.mappings.exec();
+            return false;
+        }
+        if epoch.trigger == Some(Trigger::Full) {
             return false;
         }
         // Marks that were made before we could stop are not asked for: they join what follows the last one.
