@@ -10,7 +10,7 @@ use tracer_common::{PythonFrame, Space};
 use super::{SessionError, recorder::Recorder};
 use crate::{
     bpf::{Kernel, NewCode},
-    python::{CodeCopy, Finder, Found, Interpreter, Names},
+    python::{CodeCopy, FREED, Finder, Found, Interpreter, Names},
     symbolize::{Frame, SourceRoot},
     target::Modules,
     units::Pid,
@@ -36,7 +36,7 @@ pub(super) struct Python {
 enum Image {
     Ready {
         interpreter: Box<Interpreter>,
-        names: Names,
+        names: Box<Names>,
     },
     /// It has been said.
     Unfit,
@@ -97,7 +97,7 @@ impl Python {
                 );
                 kernel.set_python(&interpreter.config(Space(space)))?;
                 let root = SourceRoot::of_process(pid).ok();
-                Image::Ready { interpreter, names: Names::new(pid, root) }
+                Image::Ready { interpreter, names: Box::new(Names::new(pid, root)) }
             }
             Found::Unfit(unfit) => {
                 tracing::warn!("{unfit}");
@@ -132,13 +132,27 @@ impl Python {
         self.frames.get(&(space, frame))
     }
 
-    /// Code objects that were gone before they could be read, or could not be.
-    pub(super) fn unnamed(&self) -> u64 {
-        let of_image = |image: &Image| match image {
-            Image::Ready { names, .. } => names.unnamed().stale + names.unnamed().unreadable,
-            Image::Unfit => 0,
-        };
-        self.images.values().map(of_image).sum()
+    /// Says at the end of a run what could not be named in full.
+    pub(super) fn tell(&self) {
+        let of_images = self.images.values().filter_map(|image| match image {
+            Image::Ready { names, .. } => Some(names.unnamed()),
+            Image::Unfit => None,
+        });
+        let (mut unnamed, mut without_lines) = (0, 0);
+        for of_image in of_images {
+            unnamed += of_image.stale + of_image.unreadable + of_image.left_out;
+            without_lines += of_image.without_lines;
+        }
+        if unnamed > 0 {
+            tracing::warn!(
+                "{unnamed} code objects of Python's were freed before they could be read: their frames are called {FREED}"
+            );
+        }
+        if without_lines > 0 {
+            tracing::warn!(
+                "the line tables of {without_lines} code objects of Python's could not be read: their frames have no line"
+            );
+        }
     }
 }
 

@@ -117,6 +117,7 @@ impl Writer {
             (Format::Text, true) => report::detailed(&report, self.palette),
             (Format::Text, false) => report::short(&report, self.palette),
         };
+        recorder.python.tell();
         let written = self.sink.finish(bytes);
         // Also where nobody can read the report.
         let exit = self.judge.conclude(&report)?;
