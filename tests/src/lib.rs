@@ -30,6 +30,6 @@ pub use postgres::Postgres;
 pub use process::{bytes_at, mapped_object, start_time};
 pub use program::Program;
 pub use python::{Python, SYSTEM_PYTHON};
-pub use requirements::{cannot_trace, in_full, skip};
+pub use requirements::{absent, cannot_trace, in_full, skip};
 pub use target::Target;
 pub use wait::{LONG, until};

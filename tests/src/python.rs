@@ -21,6 +21,8 @@ pub struct Python {
     pub path: PathBuf,
     /// As in (3, 11).
     pub version: (u32, u32),
+    /// Whether the interpreter is a library (`libpython`), and not in the program itself.
+    pub is_shared: bool,
 }
 
 impl Python {
@@ -75,8 +77,8 @@ impl Python {
             .chain(kept)
             .filter_map(|path| {
                 let path = fs::canonicalize(path).ok().filter(|path| is_program(path))?;
-                let version = version(&path).ok()?;
-                Some((path.clone(), Self { path, version }))
+                let (version, is_shared) = ask(&path).ok()?;
+                Some((path.clone(), Self { path, version, is_shared }))
             })
             .collect();
         all.into_values().collect()
@@ -98,10 +100,12 @@ fn is_program(path: &Path) -> bool {
         && &magic == b"\x7fELF"
 }
 
-fn version(path: &Path) -> Result<(u32, u32)> {
-    let script = "import sys; print(*sys.version_info[:2])";
+fn ask(path: &Path) -> Result<((u32, u32), bool)> {
+    let script = "import sys; \
+                  print(*sys.version_info[:2], any('libpython' in line for line in open('/proc/self/maps')))";
     let output = Command::new(path).args(["-I", "-S", "-c", script]).output()?;
     let text = String::from_utf8(output.stdout)?;
-    let (major, minor) = text.trim().split_once(' ').context("no version")?;
-    Ok((major.parse()?, minor.parse()?))
+    let mut words = text.split_whitespace();
+    let mut word = || words.next().context("it says too little");
+    Ok(((word()?.parse()?, word()?.parse()?), word()? == "True"))
 }

@@ -28,6 +28,13 @@ pub fn skip(why: &str) {
     let _ = writeln!(std::io::stderr(), "skipped {test}: {why}");
 }
 
+/// Says that a variant of what a test is about is not installed here. Machines differ in these, so it is no failure; a test
+/// that has nothing at all to work on is to [`skip`].
+pub fn absent(what: &str) {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    let _ = writeln!(std::io::stderr(), "{test}: not installed here: {what}");
+}
+
 /// Whether tracing, or one of the programs that a test is about, is out of reach here. Says so if it is.
 pub fn cannot_trace(programs: &[&str]) -> bool {
     if !geteuid().is_root() {

@@ -25,7 +25,7 @@ const BATCHES: usize = 5;
 const KEPT: i64 = 2033;
 
 /// Whether stacks have frames of Python.
-const PYTHON_FRAMES: bool = false;
+const PYTHON_FRAMES: bool = true;
 
 /// Where the leak is.
 fn leaking_line() -> Result<u64> {

@@ -13,7 +13,7 @@ use tracer_common::{
     limits::{RAW_RING_BYTES, RAW_STACK_BYTES, RAW_STACKS_PER_EPOCH, RAW_STACKS_PER_SECOND},
 };
 
-use crate::atomic;
+use crate::{atomic, in_flight};
 
 const PAGE: u64 = 4096;
 const NS_PER_SECOND: u64 = 1_000_000_000;
@@ -56,7 +56,7 @@ pub fn instead(thread: *mut ThreadState, space: Space, epoch: Epoch, id: StackId
     let Some((number, time)) = ticket(epoch) else { return id };
     let Some(mut event) = RAW_STACKS.reserve::<RawStackEvent>(0) else { return id };
     // Another run of the same command begins to count anew.
-    let own = StackHash(id.0).with(time).finish(number as u32).in_domain(id.domain());
+    let own = in_flight::in_domain(thread, StackHash(id.0).with(time).finish(number as u32));
     let event_at = event.as_mut_ptr();
     // SAFETY: all fields are written but the end of `bytes`, which is not looked at.
     unsafe {

@@ -32,23 +32,27 @@ pub enum Source {
     Ahead,
 }
 
-/// Finds the stack of the call that just returned, and gives its id.
+/// Finds the stack of the call that just returned, and gives its id, in the domain of the call.
 ///
 /// Mostly it is the stack that was found here before, which takes no walk; then `thread` has its id alone, not its
 /// frames.
 #[inline(always)]
 pub fn capture(call: &Returned, now: Now, thread: *mut ThreadState, source: Source) -> StackId {
+    in_flight::in_domain(thread, find(call, now, thread, source))
+}
+
+#[inline(always)]
+fn find(call: &Returned, now: Now, thread: *mut ThreadState, source: Source) -> StackId {
     if control::kernel_stacks() {
-        let id = kernel_stack::capture(call, now.space, thread);
-        return in_flight::in_domain(thread, id);
+        return kernel_stack::capture(call, now.space, thread);
     }
     match source {
         Source::Walk => {
             python::pass(thread, now.space);
             if let Some(id) = recall(call, now, thread) {
-                return whole_id(thread, id);
+                return python::name(thread, id);
             }
-            let id = whole_id(thread, walk(thread, now.space));
+            let id = python::name(thread, walk(thread, now.space));
             raw::instead(thread, now.space, now.epoch, id)
         }
         // SAFETY: `thread` points to a map value that belongs to this thread alone.

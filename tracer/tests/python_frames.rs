@@ -11,7 +11,7 @@ use memtrace::{
     target::{Held, Modules},
     units::Pid,
 };
-use memtrace_tests::{Program, Target, skip, until};
+use memtrace_tests::{Program, Target, absent, skip, until};
 use python_support::{Python, installed, interpreters};
 use tracer_common::{PythonFrame, Space};
 
@@ -193,7 +193,7 @@ fn until_it_is_set_up_it_is_not_ready() -> Result<()> {
     for python in interpreters() {
         let python_command = python.command();
         let command = [python_command.get_program(), "-c".as_ref(), PAUSE.as_ref()];
-        let held = Held::start(&command.map(Into::into), None)?;
+        let held = Held::start(&command.map(Into::into), None, &[])?;
         let pid = held.pid();
         let (mut finder, mut modules) = (Finder::default(), Modules::default());
         let mut look = || {
@@ -223,7 +223,7 @@ fn other_versions_are_refused_by_name() -> Result<()> {
     let mut pythons = installed();
     pythons.retain(|python| !python.version.is_supported());
     if pythons.is_empty() {
-        skip("no Python but those that are supported is installed");
+        absent("a Python of a version that is not supported");
     }
     for python in pythons {
         let program = "import sys; sys.stdout.write('up\\n'); sys.stdout.flush(); sys.stdin.read()";

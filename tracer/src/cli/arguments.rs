@@ -178,7 +178,7 @@ pub struct TraceArguments {
     #[arg(long, value_enum, value_name = "WHICH", default_value_t = NativeFramesArgument::Mixed)]
     pub native_frames: NativeFramesArgument,
 
-    /// Count Python's objects: exact is each, which makes Python some 40 times slower; off is only what Python takes
+    /// Count Python's objects: exact is each, which makes Python some 50 times slower; off is only what Python takes
     /// from malloc, mostly what has more than 512 bytes [default: exact under exec, off under --pid]
     #[arg(
         long,

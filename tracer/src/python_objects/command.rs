@@ -24,7 +24,7 @@ const FIRST_LINE: usize = 256;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommandObjects {
     /// Variables for its environment.
-    pub variables: Vec<(&'static str, &'static str)>,
+    pub environment: Vec<(&'static str, OsString)>,
     /// Whether its objects will come from the C allocator, because of that or of whoever set the variable before.
     pub from_heap: bool,
     /// What keeps its objects from being counted.
@@ -43,7 +43,7 @@ pub fn for_command(command: &[OsString], set: Option<&OsStr>, any: bool) -> Comm
         let fits = FITTING.iter().any(|fitting| value == OsStr::new(fitting));
         let hindrance = format!("{VARIABLE} is set to {} already", value.display());
         return CommandObjects {
-            variables: Vec::new(),
+            environment: Vec::new(),
             from_heap: fits,
             hindrance: (!fits).then_some(hindrance),
         };
@@ -53,7 +53,7 @@ pub fn for_command(command: &[OsString], set: Option<&OsStr>, any: bool) -> Comm
     let arguments = arguments.chain(command.iter().skip(1).map(OsString::as_os_str));
     let ignores = ignores_environment(arguments);
     CommandObjects {
-        variables: vec![(VARIABLE, MALLOC)],
+        environment: vec![(VARIABLE, MALLOC.into())],
         from_heap: !ignores,
         hindrance: ignores
             .then(|| format!("its option -E or -I has Python ignore {VARIABLE}, which was set")),
@@ -72,7 +72,7 @@ impl Python {
             return Some(Self { options: Vec::new() });
         }
         let line = first_line(&find(program)?)?;
-        let mut words = line.split(|byte| byte.is_ascii_whitespace()).filter(|w| !w.is_empty());
+        let mut words = line.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty());
         let mut interpreter = Path::new(OsStr::from_bytes(words.next()?));
         if interpreter.file_name() == Some(OsStr::new("env")) {
             // `env -S python3 -u`, `env VARIABLE=value python3`
@@ -84,7 +84,7 @@ impl Python {
     }
 }
 
-/// `python`, `python3`, `python3.12`, `python3.13t`; not `python3-config`, nor PyPy.
+/// `python`, `python3`, `python3.12`, `python3.13t`; not `python3-config`, nor `pypy`.
 fn is_python(path: &Path) -> bool {
     let Some(name) = path.file_name().and_then(OsStr::to_str) else { return false };
     let Some(version) = name.strip_prefix("python") else { return false };
@@ -145,7 +145,7 @@ fn ignores_environment<'a>(arguments: impl Iterator<Item = &'a OsStr>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, io::Write as _};
+    use std::io::Write as _;
 
     use super::*;
 
@@ -161,7 +161,7 @@ mod tests {
     fn python_is_known_by_its_name() {
         for line in ["python x.py", "/usr/bin/python3 -u x.py", "python3.13t", "./python3.11"] {
             let objects = asked(line);
-            assert_eq!(objects.variables, [(VARIABLE, MALLOC)], "{line}");
+            assert_eq!(objects.environment, [(VARIABLE, MALLOC.into())], "{line}");
             assert!(objects.from_heap && objects.hindrance.is_none(), "{line}");
         }
         for line in ["ls", "pypy3 x.py", "python3-config --libs", "pythonic", "/python3/tool"] {
@@ -183,10 +183,10 @@ mod tests {
             ("", false),
         ] {
             let script = folder.path().join("script");
-            let mut file = fs::File::create(&script).expect("a file");
+            let mut file = File::create(&script).expect("a file");
             file.write_all(line.as_bytes()).expect("it is written");
             let objects = for_command(&[script.into()], None, false);
-            assert_eq!(!objects.variables.is_empty(), expected, "{line:?}");
+            assert_eq!(!objects.environment.is_empty(), expected, "{line:?}");
         }
     }
 
@@ -199,7 +199,7 @@ mod tests {
     fn what_others_have_set_stays() {
         for (value, fits) in [("malloc", true), ("malloc_debug", true), ("pymalloc", false)] {
             let objects = for_command(&words("python3 x"), Some(OsStr::new(value)), true);
-            assert!(objects.variables.is_empty(), "{value}");
+            assert!(objects.environment.is_empty(), "{value}");
             assert_eq!((objects.from_heap, objects.hindrance.is_none()), (fits, fits), "{value}");
         }
         assert!(for_command(&words("python3 x"), Some(OsStr::new("")), false).from_heap);

@@ -1,6 +1,9 @@
 //! From an interpreter's tables, as they stand in the process, to functions that can be probed.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    path::PathBuf,
+};
 
 use super::{
     error::PythonObjectsError,
@@ -119,10 +122,11 @@ impl Interpreter {
             let Some(Location::InModule(module, at)) = modules.find(address) else {
                 return Err(self.no_function(address));
             };
-            if !objects.contains_key(&module) {
-                objects.insert(module, self.object(modules, module)?.1);
-            }
-            let sites = objects.get(&module).and_then(|object| target_function(object, at, role));
+            let object = match objects.entry(module) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(self.object(modules, module)?.1),
+            };
+            let sites = target_function(object, at, role);
             found.push(ObjectFunction {
                 module,
                 sites: sites.ok_or_else(|| self.no_function(address))?,

@@ -32,7 +32,7 @@ impl CountedObjects {
     pub(super) fn line(&self) -> String {
         match self {
             Self::No => "Python's objects up to 512 bytes are not counted; --python-objects exact counts each, and slows \
-                         Python down some 40 times"
+                         Python down some 50 times"
                 .to_owned(),
             Self::Hindered(why) => {
                 format!("Python's objects up to 512 bytes are not counted: {why}")

@@ -19,6 +19,7 @@ use super::{
     marks::Marks,
     own_line::OwnLine,
     pid::tell_memory,
+    python_objects::command_objects,
     retired::Retired,
     sink::Sink,
     writer::Writer,
@@ -44,8 +45,12 @@ pub(super) async fn run(
     let sink = Sink::open(&config.output)?;
     let identity = if as_root { None } else { Identity::behind_sudo()? };
     let line = OwnLine::for_command(config, identity.as_ref())?;
-    let environment = line.as_ref().map_or(&[][..], |(line, _)| line.environment());
-    let launch = Launch::of(config, command, identity.as_ref(), environment)?;
+    let objects = command_objects(config, command);
+    let mut environment = objects.environment.clone();
+    if let Some((line, _)) = &line {
+        environment.extend_from_slice(line.environment());
+    }
+    let launch = Launch::of(command, identity.as_ref(), &environment)?;
     let line = match line {
         Some((line, control)) => {
             line.started(&launch.process)?;
@@ -56,6 +61,7 @@ pub(super) async fn run(
     };
     let mut writer = Writer::new(config, sink, judge, &launch.process);
     let mut run = Run::start(config, launch, None)?;
+    run.recorder.prober.objects.are_of_command(&objects);
     let mut retired = None;
     let mut left = config.runs - 1;
     let (ended, status) = loop {
@@ -68,8 +74,9 @@ pub(super) async fn run(
             break (ended, status);
         }
         left -= 1;
-        let launch = Launch::of(config, command, identity.as_ref(), &[])?;
-        let next = Run::start(config, launch, Some(&mut run.recorder))?;
+        let launch = Launch::of(command, identity.as_ref(), &objects.environment)?;
+        let mut next = Run::start(config, launch, Some(&mut run.recorder))?;
+        next.recorder.prober.objects.are_of_command(&objects);
         let earlier = std::mem::replace(&mut run, next);
         if retired.is_none() {
             retired = Some(Retired::start()?);

@@ -14,14 +14,12 @@ use super::{
     memory::MemoryReader,
     pid::{check_hazards, load},
     prober::Prober,
-    python_objects::{ObjectProbes, command_objects},
     recorder::Recorder,
     steps::Steps,
     unwinding::Unwinding,
 };
 use crate::{
     cli::TraceConfig,
-    python_objects::CommandObjects,
     target::{Held, Identity, Process, Progress},
 };
 
@@ -30,30 +28,25 @@ use crate::{
 pub(super) struct Launch {
     held: Held,
     pub(super) process: Process,
-    objects: CommandObjects,
     steps: Steps,
 }
 
 impl Launch {
-    /// Starts it.
+    /// Starts it, with these variables in its environment.
     ///
     /// # Errors
     ///
     /// Where it can't be executed or traced.
     pub(super) fn of(
-        config: &TraceConfig,
         command: &[OsString],
         identity: Option<&Identity>,
         environment: &[(&str, OsString)],
     ) -> Result<Self, SessionError> {
         let mut steps = Steps::start();
-        let objects = command_objects(config, command);
-        let variables = objects.variables.iter().map(|&(name, value)| (name, value.into()));
-        let environment: Vec<_> = environment.iter().cloned().chain(variables).collect();
-        let held = Held::start(command, identity, &environment)?;
+        let held = Held::start(command, identity, environment)?;
         let process = Process::open(held.pid())?;
         steps.done("starting the command");
-        Ok(Self { held, process, objects, steps })
+        Ok(Self { held, process, steps })
     }
 }
 
@@ -77,7 +70,7 @@ impl Run {
         launch: Launch,
         mut earlier: Option<&mut Recorder>,
     ) -> Result<Self, SessionError> {
-        let Launch { held, process, objects, mut steps } = launch;
+        let Launch { held, process, mut steps } = launch;
         let mut kernel = load(config, &process)?;
         steps.done("loading the eBPF programs");
         kernel.watch_processes()?;
@@ -85,7 +78,6 @@ impl Run {
         let modules = earlier.as_mut().map(|earlier| std::mem::take(&mut earlier.modules));
         let mut modules = modules.unwrap_or_default();
         let mut prober = Prober::new(held.pid(), config);
-        prober.objects = ObjectProbes::of_command(objects);
         let mut unwinding = Unwinding::new(&kernel)?;
         // From the first probe on: the dynamic linker's own calls count too.
         kernel.start()?;

@@ -10,7 +10,7 @@ use tracer_common::{PythonFrame, Space};
 use super::{SessionError, recorder::Recorder};
 use crate::{
     bpf::{Kernel, NewCode},
-    python::{CodeCopy, FREED, Finder, Found, Interpreter, Names},
+    python::{CodeCopy, Finder, Found, Interpreter, Names, Unnamed},
     symbolize::{Frame, SourceRoot},
     target::Modules,
     units::Pid,
@@ -127,32 +127,30 @@ impl Python {
         }
     }
 
+    /// Says what could not be named.
+    pub(super) fn tell(&self) {
+        for image in self.images.values() {
+            let Image::Ready { names, .. } = image else { continue };
+            let Unnamed { stale, unreadable, left_out, without_lines } = names.unnamed();
+            for (count, why) in [
+                (stale, "were freed before their names could be read"),
+                (unreadable, "could not be read"),
+                (left_out, "are beyond the most that are kept"),
+                (
+                    without_lines,
+                    "have a line table that is too long, or was freed, and are shown without lines",
+                ),
+            ] {
+                if count > 0 {
+                    tracing::warn!("{count} of Python's code objects {why}");
+                }
+            }
+        }
+    }
+
     /// A frame as reports show it; `None` for one that was never heard of.
     pub(super) fn frame(&self, space: Space, frame: PythonFrame) -> Option<&Frame> {
         self.frames.get(&(space, frame))
-    }
-
-    /// Says at the end of a run what could not be named in full.
-    pub(super) fn tell(&self) {
-        let of_images = self.images.values().filter_map(|image| match image {
-            Image::Ready { names, .. } => Some(names.unnamed()),
-            Image::Unfit => None,
-        });
-        let (mut unnamed, mut without_lines) = (0, 0);
-        for of_image in of_images {
-            unnamed += of_image.stale + of_image.unreadable + of_image.left_out;
-            without_lines += of_image.without_lines;
-        }
-        if unnamed > 0 {
-            tracing::warn!(
-                "{unnamed} code objects of Python's were freed before they could be read: their frames are called {FREED}"
-            );
-        }
-        if without_lines > 0 {
-            tracing::warn!(
-                "the line tables of {without_lines} code objects of Python's could not be read: their frames have no line"
-            );
-        }
     }
 }
 

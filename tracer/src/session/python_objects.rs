@@ -32,9 +32,10 @@ pub(super) fn command_objects(config: &TraceConfig, command: &[OsString]) -> Com
     }
     let set = std::env::var_os(VARIABLE);
     let objects = for_command(command, set.as_deref(), !config.python_objects_by_default);
-    for (name, value) in &objects.variables {
+    for (name, value) in &objects.environment {
         tracing::debug!(
-            "{name}={value} is set for the command, so that each of its objects is counted"
+            "{name}={} is set for the command, so that each of its objects is counted",
+            value.display()
         );
     }
     if let Some(hindrance) = &objects.hindrance {
@@ -46,16 +47,15 @@ pub(super) fn command_objects(config: &TraceConfig, command: &[OsString]) -> Com
 }
 
 impl ObjectProbes {
-    /// Of a command.
-    pub(super) fn of_command(objects: CommandObjects) -> Self {
-        let counted = match objects {
-            CommandObjects { hindrance: Some(why), .. } => CountedObjects::Hindered(why),
-            CommandObjects { from_heap: true, variables, .. } => {
-                CountedObjects::Heap { by_us: !variables.is_empty() }
+    /// What was done for the command whose they are.
+    pub(super) fn are_of_command(&mut self, objects: &CommandObjects) {
+        self.counted = match objects {
+            CommandObjects { hindrance: Some(why), .. } => CountedObjects::Hindered(why.clone()),
+            CommandObjects { from_heap: true, environment, .. } => {
+                CountedObjects::Heap { by_us: !environment.is_empty() }
             }
             CommandObjects { .. } => CountedObjects::No,
         };
-        Self { counted, ..Self::default() }
     }
 
     /// What the report says; `None` where the target is not Python.

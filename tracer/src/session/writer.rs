@@ -90,6 +90,7 @@ impl Writer {
         exit_status: Option<u8>,
     ) -> Result<Exit, SessionError> {
         self.progress.end();
+        recorder.python.tell();
         self.target.pid = recorder.process.pid().0; // of several runs, the last one's
         self.target.exit_status = exit_status.map(i32::from);
         let keys: Vec<_> = recorder.ledger.stacks().map(|stack| stack.key()).collect();
@@ -117,7 +118,6 @@ impl Writer {
             (Format::Text, true) => report::detailed(&report, self.palette),
             (Format::Text, false) => report::short(&report, self.palette),
         };
-        recorder.python.tell();
         let written = self.sink.finish(bytes);
         // Also where nobody can read the report.
         let exit = self.judge.conclude(&report)?;

@@ -158,8 +158,8 @@ impl Text<'_> {
                 instruction.op_kind(operand) == OpKind::Register
                     && instruction.op_register(operand).full_register() == register
             };
-            let uses = (0..instruction.op_count()).any(is_operand);
-            if instruction.mnemonic() == Mnemonic::Cmp && uses {
+            let takes_part = (0..instruction.op_count()).any(is_operand);
+            if instruction.mnemonic() == Mnemonic::Cmp && takes_part {
                 return Fate::Compared(instruction);
             }
             let is_read = instruction.op_count() == 2 && is_operand(1);

@@ -154,8 +154,8 @@ fn installed_interpreters_have_tables() {
         let names = ["_PyObject_Malloc", "_PyObject_Calloc", "_PyObject_Realloc", "_PyObject_Free"];
         let elf = Elf::parse(&object).expect("it is ELF");
         let linked = symbols::linked(&elf);
-        let named = names.map(|name| linked.iter().find(|symbol| symbol.name == name));
-        if let [Some(malloc), Some(calloc), Some(realloc), Some(free)] = named {
+        let functions = names.map(|name| linked.iter().find(|symbol| symbol.name == name));
+        if let [Some(malloc), Some(calloc), Some(realloc), Some(free)] = functions {
             let functions = [malloc, calloc, realloc, free].map(|symbol| symbol.address);
             let begin = std::time::Instant::now();
             let found = bypasses(&object, &functions);
