@@ -147,7 +147,7 @@ fn symbolize(criterion: &mut Criterion) {
     group.bench_function("symbolize, 3 000 addresses", |bencher| {
         bencher.iter_batched(
             || Symbolizer::new(None),
-            |mut symbolizer| symbolizer.symbolize(&modules, &stacks, |_, _| None),
+            |mut symbolizer| symbolizer.symbolize(&modules, &stacks, |_| None),
             BatchSize::PerIteration,
         );
     });

@@ -15,19 +15,22 @@ pub enum NativeFrames {
 }
 
 impl NativeFrames {
+    /// Whether a native frame in this object is shown beside Python's.
+    pub fn shows(self, module: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Mixed => !module_kind::is_interpreter(module),
+            Self::PythonOnly => false,
+        }
+    }
+
     /// Takes out what is not to be shown.
     pub fn retain(self, frames: &mut Vec<Frame>) {
         let is_python = |frame: &Frame| frame.language == Language::Python;
         if !frames.iter().any(is_python) {
             return;
         }
-        match self {
-            Self::All => {}
-            Self::Mixed => {
-                frames.retain(|it| is_python(it) || !module_kind::is_interpreter(&it.module));
-            }
-            Self::PythonOnly => frames.retain(is_python),
-        }
+        frames.retain(|frame| is_python(frame) || self.shows(&frame.module));
     }
 }
 

@@ -146,15 +146,24 @@ impl Recorder {
         let python = self.python_of(key).cloned();
         let words = splice::words(&frames, python.as_ref());
         let id = splice::id(raw.space, &words, status, python.as_ref());
-        let unwound = KnownStack::with_python(&words, status, python);
+        let named = |frame| self.python.id(raw.space, frame);
+        let unwound = KnownStack::with_python(&words, status, python, named);
         let whole = StackKey { space: raw.space, stack: id.in_domain(raw.stack.domain()) };
+        let whole = self.python.merged_id(whole, &unwound, &self.modules).unwrap_or(whole);
         self.deferred.aliases.keep_unwound(&mut self.stacks, key, whole, unwound);
     }
 
     /// Keeps what the kernel side found of a stack.
     pub(super) fn keep_found(&mut self, key: StackKey, found: KnownStack) {
-        let Self { deferred, stacks, ledger, pending, .. } = self;
+        let Self { deferred, stacks, ledger, pending, python, modules, .. } = self;
         let is_booked = |key| is_booked(ledger, pending, key);
+        if let Some(whole) = python.merged_id(key, &found, modules)
+            && !is_booked(key)
+        {
+            deferred.aliases.0.insert(key, whole);
+            stacks.entry(whole).or_insert(found);
+            return;
+        }
         deferred.aliases.keep_found(stacks, key, &found, is_booked);
         stacks.insert(key, found);
     }

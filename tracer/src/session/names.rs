@@ -44,7 +44,7 @@ impl Names {
             .filter_map(|key| Some((key, recorder.stacks.get(&key)?)))
             .collect();
         let locations: Vec<_> = missing.iter().map(|(_, stack)| stack.locations.clone()).collect();
-        let python = |at: usize, frame| recorder.python.frame(missing[at].0.space, frame).cloned();
+        let python = |id| recorder.python.frames.get(id).cloned();
         let frames = self.symbolizer.symbolize(recorder.modules.all(), &locations, python);
         let (suppressions, native_frames) = (&self.suppressions, self.native_frames);
         let named = missing.into_iter().zip(frames);

@@ -1,18 +1,22 @@
 //! Python in the target: finding its interpreter, and reading what its frames are called while they live.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     time::{Duration, Instant},
 };
 
-use tracer_common::{PythonFrame, Space};
+use tracer_common::{PythonFrame, Space, UnwindStatus};
 
-use super::{SessionError, recorder::Recorder};
+use super::{
+    SessionError, merged, python_frames::PythonFrames, recorder::Recorder, stacks::KnownStack,
+};
 use crate::{
-    bpf::{Kernel, NewCode},
+    analysis::NativeFrames,
+    bpf::{BpfError, Kernel, NewCode},
+    ledger::StackKey,
     python::{CodeCopy, Finder, Found, Interpreter, Names, Unnamed},
-    symbolize::{Frame, SourceRoot},
-    target::Modules,
+    symbolize::SourceRoot,
+    target::{Modules, PythonFrameId},
     units::Pid,
 };
 
@@ -22,12 +26,16 @@ pub(super) const START: &str = "Py_RunMain";
 /// Between two looks at an interpreter that is not ready. A look takes some tens of microseconds.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// Of a frame that was never heard of, which does not happen.
+const UNKNOWN: PythonFrameId = PythonFrameId(u32::MAX);
+
 /// What is known of the interpreters of all images.
 pub(super) struct Python {
     finder: Finder,
     images: BTreeMap<u32, Image>,
     /// Frames as reports show them. They are made as soon as they are heard of, while their code objects are there.
-    frames: HashMap<(Space, PythonFrame), Frame>,
+    pub(super) frames: PythonFrames,
+    native_frames: NativeFrames,
     /// When to look again for one that is not ready.
     due: Option<Instant>,
 }
@@ -44,16 +52,17 @@ enum Image {
 
 impl std::fmt::Debug for Python {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Python").field("frames", &self.frames.len()).finish_non_exhaustive()
+        f.debug_struct("Python").field("frames", &self.frames).finish_non_exhaustive()
     }
 }
 
 impl Python {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(native_frames: NativeFrames) -> Self {
         Self {
             finder: Finder::default(),
             images: BTreeMap::new(),
-            frames: HashMap::new(),
+            frames: PythonFrames::default(),
+            native_frames,
             due: None,
         }
     }
@@ -90,12 +99,19 @@ impl Python {
                 if kernel.state()?.space != space {
                     return Ok(()); // what we read may be of the image before
                 }
+                match kernel.set_python(&interpreter.config(Space(space))) {
+                    Err(error @ (BpfError::Python { .. } | BpfError::PythonOffsets)) => {
+                        tracing::warn!("{:#}", anyhow::Error::from(error));
+                        self.images.insert(space, Image::Unfit);
+                        return Ok(());
+                    }
+                    other => other?,
+                }
                 tracing::info!(
                     "Python {} in {}: stacks have its frames",
                     interpreter.version(),
                     interpreter.object()
                 );
-                kernel.set_python(&interpreter.config(Space(space)))?;
                 let root = SourceRoot::of_process(pid).ok();
                 Image::Ready { interpreter, names: Box::new(Names::new(pid, root)) }
             }
@@ -122,8 +138,7 @@ impl Python {
             return;
         };
         for &frame in frames {
-            let named = || names.frame(interpreter, &frame);
-            self.frames.entry((space, frame)).or_insert_with(named);
+            self.frames.add(space, frame, || names.frame(interpreter, &frame));
         }
     }
 
@@ -148,9 +163,26 @@ impl Python {
         }
     }
 
-    /// A frame as reports show it; `None` for one that was never heard of.
-    pub(super) fn frame(&self, space: Space, frame: PythonFrame) -> Option<&Frame> {
-        self.frames.get(&(space, frame))
+    /// The number of a frame that was learned.
+    pub(super) fn id(&self, space: Space, frame: PythonFrame) -> PythonFrameId {
+        self.frames.id(space, frame).unwrap_or(UNKNOWN)
+    }
+
+    /// The id that a stack with Python's frames goes by; `None` for one that has none, and for one that may yet be unwound
+    /// further.
+    pub(super) fn merged_id(
+        &self,
+        key: StackKey,
+        stack: &KnownStack,
+        modules: &Modules,
+    ) -> Option<StackKey> {
+        use UnwindStatus::{TablePending, UnknownCode, UnsupportedRule};
+        let may_go_on = matches!(stack.status, UnknownCode | TablePending | UnsupportedRule);
+        if may_go_on || stack.python.is_none() {
+            return None;
+        }
+        let id = merged::id(key.space, stack, key.stack, &self.frames, modules, self.native_frames);
+        Some(StackKey { space: key.space, stack: id })
     }
 }
 

@@ -103,7 +103,7 @@ impl Recorder {
             memory_at_start: memory.first.filter(|_| is_only && config.warmup == 0),
         });
         let pending = Pending { start_ns: now_ns(), ..Pending::default() };
-        let mut python = Python::new();
+        let mut python = Python::new(config.native_frames);
         python.look(prober.pid(), &modules, &mut kernel)?;
         kernel.start()?;
         unwinding.target_runs();
@@ -402,7 +402,8 @@ impl Recorder {
         }
         let python = self.python_of(key).cloned();
         self.pythons.remove(&key);
-        let mut known = KnownStack::with_python(&stack.frames, stack.status, python);
+        let named = |frame| self.python.id(stack.space, frame);
+        let mut known = KnownStack::with_python(&stack.frames, stack.status, python, named);
         if self.kernel_stacks {
             known.judge(&self.modules, |at| self.unwinding.rule_at(&self.modules, at));
         }

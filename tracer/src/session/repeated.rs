@@ -46,6 +46,7 @@ impl Recorder {
         self.mappings = std::mem::take(&mut earlier.mappings);
         self.mappings.exec(); // the process ended
         self.stacks = std::mem::take(&mut earlier.stacks);
+        self.python.frames.go_on_after(&mut earlier.python.frames);
         self.malformed_events = earlier.malformed_events;
         self.interruptions = earlier.interruptions;
         self.iterations = earlier.iterations;

@@ -7,7 +7,7 @@ use tracer_common::{FrameAt, FrameWord, PythonFrame, Space, StackHash, StackId, 
 
 use crate::{
     bpf::{NewPython, PythonRun},
-    target::Location,
+    target::{Location, PythonFrameId},
 };
 
 /// A stack of both.
@@ -23,21 +23,23 @@ pub(super) fn splice(
     words: &[FrameWord],
     python: &NewPython,
     native: impl Fn(FrameWord) -> Option<Location>,
+    named: impl Fn(PythonFrame) -> PythonFrameId,
 ) -> Spliced {
+    let named = |frame| Location::Python(named(frame));
     let mut left: Vec<Option<&[PythonFrame]>> = runs(python).into_iter().map(Some).collect();
     let mut locations = Vec::with_capacity(words.len() + python.frames.len());
     for word in words {
         match word.decode() {
             Some(FrameAt::PythonRun { number }) => {
                 let run = left.get_mut(number as usize).and_then(Option::take);
-                locations.extend(run.into_iter().flatten().copied().map(Location::Python));
+                locations.extend(run.into_iter().flatten().copied().map(named));
             }
             _ => locations.extend(native(*word)),
         }
     }
     let unplaced = left.iter().flatten().filter(|run| !run.is_empty());
     let count = unplaced.clone().count();
-    locations.extend(unplaced.copied().flatten().copied().map(Location::Python));
+    locations.extend(unplaced.copied().flatten().copied().map(named));
     Spliced { locations, unplaced: count }
 }
 
@@ -120,9 +122,10 @@ mod tests {
     }
 
     fn shown(words: &[FrameWord], python: &NewPython) -> (Vec<String>, usize) {
-        let Spliced { locations, unplaced } = splice(words, python, native);
+        let Spliced { locations, unplaced } =
+            splice(words, python, native, |frame| PythonFrameId(frame.code as u32));
         let shown = locations.iter().map(|location| match location {
-            Location::Python(frame) => format!("py{}", frame.code),
+            Location::Python(frame) => format!("py{}", frame.0),
             Location::Unmapped(address) => format!("{address}"),
             other => format!("{other:?}"),
         });

@@ -1,11 +1,11 @@
 //! Stacks as user space keeps them.
 
-use tracer_common::{FrameAt, FrameWord, PythonEnd, UnwindStatus, unwind::Rule};
+use tracer_common::{FrameAt, FrameWord, PythonFrame, UnwindStatus, unwind::Rule};
 
 use super::splice::{Spliced, splice};
 use crate::{
     bpf::NewPython,
-    target::{Location, ModuleId, Modules},
+    target::{Location, ModuleId, Modules, PythonFrameId},
     units::{Addr, ElfAddr},
 };
 
@@ -43,16 +43,11 @@ impl KnownStack {
         words: &[FrameWord],
         status: UnwindStatus,
         python: Option<NewPython>,
+        named: impl Fn(PythonFrame) -> PythonFrameId,
     ) -> Self {
         let Some(found) = python else { return Self::new(words, status) };
-        let Spliced { locations, unplaced } = splice(words, &found, location);
+        let Spliced { locations, unplaced } = splice(words, &found, location, named);
         Self { locations, status, python: Some(Python { found, unplaced }) }
-    }
-
-    /// How the walk along Python's frames ended; `None` where there was none.
-    #[expect(dead_code, reason = "reports don't say it yet")]
-    pub(super) fn python_end(&self) -> Option<PythonEnd> {
-        self.python.as_ref().map(|python| python.found.end)
     }
 
     /// Gives the code that it ended in the object that is mapped there.

@@ -7,8 +7,6 @@ use std::{
     time::SystemTime,
 };
 
-use tracer_common::PythonFrame;
-
 use super::{
     frame::{Frame, Language},
     image::MAX_DEBUG,
@@ -18,7 +16,7 @@ use super::{
     source_lines::SourceLines,
     text::{MAX_NAME, clean},
 };
-use crate::target::{Location, Module, ModuleId};
+use crate::target::{Location, Module, ModuleId, PythonFrameId};
 
 /// What stands for the module of an address that no mapping holds.
 const UNKNOWN: &str = "[unknown]";
@@ -60,24 +58,22 @@ impl Symbolizer {
     ///
     /// Of a return address, the call before it is looked up. `modules` is indexed by
     /// [`ModuleId`]. Each address is looked up once, module by module. What cannot be found out is missing
-    /// in the frame; an object that cannot be read is logged once. What a frame of Python's is called, `python` says: it is
-    /// asked with the stack's index.
+    /// in the frame; an object that cannot be read is logged once. What a frame of Python's is called, `python` says.
     pub fn symbolize(
         &mut self,
         modules: &[Arc<Module>],
         stacks: &[Vec<Location>],
-        python: impl Fn(usize, PythonFrame) -> Option<Frame>,
+        python: impl Fn(PythonFrameId) -> Option<Frame>,
     ) -> Vec<Vec<Frame>> {
         if self.known.len() > MAX_KNOWN {
             self.known.clear();
         }
         self.look_up(modules, stacks);
-        let frames_of = |stack: usize, location: &Location| match *location {
-            Location::Python(frame) => vec![python(stack, frame).unwrap_or_else(|| unnamed(frame))],
+        let frames_of = |location: &Location| match *location {
+            Location::Python(frame) => vec![python(frame).unwrap_or_else(unnamed)],
             _ => self.known[location].to_vec(),
         };
-        let all = stacks.iter().enumerate();
-        all.map(|(at, stack)| stack.iter().flat_map(|it| frames_of(at, it)).collect()).collect()
+        stacks.iter().map(|stack| stack.iter().flat_map(frames_of).collect()).collect()
     }
 
     /// Makes every location of the stacks known.
@@ -133,7 +129,7 @@ fn address(location: Location) -> u64 {
     match location {
         Location::InModule(_, address) | Location::Interrupted(_, address) => address.0,
         Location::Unmapped(address) => address,
-        Location::Python(frame) => frame.code,
+        Location::Python(_) => 0,
     }
 }
 
@@ -147,8 +143,8 @@ fn instruction(location: Location) -> u64 {
 }
 
 /// A frame of Python's that nobody could name.
-fn unnamed(frame: PythonFrame) -> Frame {
-    Frame { language: Language::Python, ..bare(PYTHON, frame.code) }
+fn unnamed() -> Frame {
+    Frame { language: Language::Python, ..bare(PYTHON, 0) }
 }
 
 /// A frame of which only the place is known.

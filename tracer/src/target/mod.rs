@@ -17,7 +17,7 @@ pub use error::TargetError;
 pub use hazards::Hazards;
 pub use identity::Identity;
 pub use launch::{Held, Launched, Progress};
-pub use module::{Location, Module, ModuleId};
+pub use module::{Location, Module, ModuleId, PythonFrameId};
 pub use modules::{Modules, Span};
 pub use namespace::PidNamespace;
 pub use process::Process;

@@ -2,8 +2,6 @@
 
 use std::{fs::File, path::PathBuf, sync::Arc};
 
-use tracer_common::PythonFrame;
-
 use crate::units::ElfAddr;
 
 /// Names a [`Module`] within one run. Never reused.
@@ -21,6 +19,10 @@ pub struct Module {
     pub file: Option<Arc<File>>,
 }
 
+/// A frame of Python's, by its number in a run's table of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PythonFrameId(pub u32);
+
 /// A code address, normalised while the process that it came from was alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Location {
@@ -30,6 +32,6 @@ pub enum Location {
     Interrupted(ModuleId, ElfAddr),
     /// Outside every mapping that we know of; the address as it was in the process.
     Unmapped(u64),
-    /// In Python: no address of machine code, but a code object of the process and where in it.
-    Python(PythonFrame),
+    /// In Python.
+    Python(PythonFrameId),
 }

@@ -112,7 +112,7 @@ fn a_deleted_file_is_read_through_its_descriptor() {
     fs::remove_file(&program.path).unwrap();
     let stack = vec![Location::InModule(ModuleId(0), address)];
     let found =
-        Symbolizer::new(Some(program.source_root())).symbolize(&[module], &[stack], |_, _| None);
+        Symbolizer::new(Some(program.source_root())).symbolize(&[module], &[stack], |_| None);
     assert_eq!(shown(&found[0]), [LEAK, HEADER]);
 }
 

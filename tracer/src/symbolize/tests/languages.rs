@@ -199,7 +199,7 @@ fn what_has_no_file_or_mapping_has_no_function() {
         Location::InModule(ModuleId(9), ElfAddr(0)),
     ];
     let stacks = [stack.clone(), Vec::new(), stack];
-    let found = Symbolizer::new(None).symbolize(&[vdso], &stacks, |_, _| None);
+    let found = Symbolizer::new(None).symbolize(&[vdso], &stacks, |_| None);
     let places = |frames: &[Frame]| -> Vec<(String, u64)> {
         frames.iter().map(|f| (f.module.clone(), f.address)).collect()
     };

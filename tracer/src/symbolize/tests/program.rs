@@ -81,7 +81,7 @@ impl Program {
     pub(super) fn frames(&self, address: ElfAddr) -> Vec<Frame> {
         let stack = vec![Location::InModule(ModuleId(0), address)];
         let mut symbolizer = Symbolizer::new(Some(self.source_root()));
-        symbolizer.symbolize(&[self.module()], &[stack], |_, _| None).remove(0)
+        symbolizer.symbolize(&[self.module()], &[stack], |_| None).remove(0)
     }
 
     /// Where the first call in `function` (by a part of its name) returns to, and the function's start.

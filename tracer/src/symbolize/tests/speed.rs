@@ -55,7 +55,7 @@ fn ten_thousand_stacks() {
     println!("before: {}", memory());
     for pass in ["first", "again"] {
         let start = Instant::now();
-        let found = symbolizer.symbolize(&[Arc::clone(&module)], &stacks, |_, _| None);
+        let found = symbolizer.symbolize(&[Arc::clone(&module)], &stacks, |_| None);
         let took = start.elapsed();
         let frames: Vec<&Frame> = found.iter().flatten().collect();
         let lines = frames.iter().filter(|frame| frame.line.is_some()).count();
