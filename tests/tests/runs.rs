@@ -115,7 +115,9 @@ os._exit(0)";
         Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output()?;
     let python = String::from_utf8(asked.stdout)?;
     let command = [python.trim(), "-c", SCRIPT];
-    exec_into(&report, "--runs 5 --warmup 1").words(command).arg(&count).run()?.expect_code(0);
+    // One block matters. Each small object besides would be some thousand stacks a run.
+    let options = "--runs 5 --warmup 1 --python-objects off";
+    exec_into(&report, options).words(command).arg(&count).run()?.expect_code(0);
     let report = Document::read(&report)?;
     report.assert_ledger_closes();
     let stacks = report.stacks();

@@ -59,3 +59,51 @@ impl Serialize for CountedObjects {
         entry.end()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tracer_common::{Domain, StackId};
+
+    use super::*;
+    use crate::{
+        ledger::{
+            StackKey,
+            samples::{counts, epoch, key},
+        },
+        report::{
+            Palette, detailed, json,
+            samples::{Run, stack, text},
+        },
+    };
+
+    #[test]
+    fn a_stack_says_whose_its_blocks_are() {
+        let heap = key(7);
+        let python = StackKey { stack: StackId(7).in_domain(Domain::Python), ..heap };
+        let names = [heap, python].map(|key| (key, stack(Vec::new())));
+        let rows = vec![(heap, counts((100, 1), (0, 0))), (python, counts((300, 3), (0, 0)))];
+        let run = Run::new(0, names.into_iter().collect(), vec![epoch(rows)]);
+        let report = run.report();
+        let document: serde_json::Value = serde_json::from_slice(&json(&report)).expect("JSON");
+        let domains = [0, 1].map(|at| {
+            let stack = &document["stacks"][at];
+            (stack["domain"].as_str().unwrap_or_default(), stack["growth_bytes"].as_i64())
+        });
+        assert_eq!(domains, [("python", Some(300)), ("heap", Some(100))]);
+        let text = text(detailed(&report, Palette::plain()));
+        assert_eq!(text.matches(", Python objects").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn what_was_not_counted_is_said_with_the_way_to_it() {
+        let entry = |counted: CountedObjects| serde_json::to_value(counted).expect("JSON");
+        let no = entry(CountedObjects::No);
+        assert_eq!((&no["counted"], &no["by"]), (&false.into(), &serde_json::Value::Null));
+        let note = no["note"].as_str().unwrap_or_default();
+        assert!(note.contains("--python-objects exact"), "{note}");
+        assert_eq!(entry(CountedObjects::Probed)["by"], "probes");
+        assert_eq!(entry(CountedObjects::Heap { by_us: true })["by"], "malloc");
+        let hindered = entry(CountedObjects::Hindered("it is so".to_owned()));
+        assert!(hindered["note"].as_str().unwrap_or_default().ends_with(": it is so"));
+    }
+}
