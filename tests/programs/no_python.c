@@ -6,7 +6,7 @@
 const uint32_t Py_Version = 0x030c01f0;
 /* `_PyRuntime` is initialized, it says, and its interpreters are where nothing is. */
 uint64_t _PyRuntime[64] = {0, 0, 1, 0, 0, 0x1234567890, 0, 0, 1};
-uint64_t PyCode_Type[64], PyUnicode_Type[64], _Py_NoneStruct[4];
+uint64_t PyCode_Type[64], PyUnicode_Type[64], PyBytes_Type[64], _Py_NoneStruct[4];
 
 const char *Py_GetVersion(void) { return "3.12.1"; }
 int Py_IsInitialized(void) { return *(volatile int *)&_PyRuntime[2]; }
@@ -22,6 +22,8 @@ int main(int argc, char **argv) {
         PyCode_Type[4] = 192;
         PyUnicode_Type[3] = (uint64_t)"str\0....";
         PyUnicode_Type[4] = 64;
+        PyBytes_Type[3] = (uint64_t)"bytes\0..";
+        PyBytes_Type[4] = 33;
     }
     alarm(120);
     puts("ready");

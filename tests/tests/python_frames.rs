@@ -32,6 +32,41 @@ fn every_kind_of_place() -> Result<()> {
     Ok(())
 }
 
+/// Names come with the first frame, whatever becomes of the code; lines, where there are too many of them, from the process.
+#[test]
+fn code_with_a_line_table_that_is_too_long_to_be_copied() -> Result<()> {
+    if cannot_trace(&[]) {
+        return Ok(());
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/long_code.py");
+    // The same in all of them; one will do.
+    let python = Python::all()?.swap_remove(0);
+    let folder = tempfile::tempdir()?;
+    let report = folder.path().join("report");
+    let finished = Memtrace::new(["exec", "--format", "json", "--min-size", "1000000", "-o"])
+        .arg(&report)
+        .args("--")
+        .arg(&python.path)
+        .arg("-I")
+        .arg(&script)
+        .run()?;
+    finished.expect_code(0);
+    let innermost: Vec<_> = found(&Document::read(&report)?)
+        .into_iter()
+        .filter_map(|(frames, bytes)| Some((bytes / SMALLEST, frames.into_iter().next()?)))
+        .collect();
+    let of = |millions| innermost.iter().find(|it| it.0 == millions).map(|it| it.1.clone());
+    let module = "<module>".to_owned();
+    assert_eq!(of(1), Some(("kept".to_owned(), 2000, module)), "{python:?}: {innermost:?}");
+    let (file, line, name) = of(2).context("the larger block")?;
+    assert_eq!((file.as_str(), name.as_str()), ("gone", "<module>"), "{python:?}");
+    assert!(
+        line == 2000 || line == 0,
+        "{python:?}: line {line}, which is neither right nor left out"
+    );
+    Ok(())
+}
+
 fn compare(python: &Python, more: &[&str]) -> Result<usize> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/stacks.py");
     let library = Program::compile(

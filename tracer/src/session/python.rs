@@ -158,7 +158,7 @@ impl Python {
                 (left_out, "are beyond the most that are kept"),
                 (
                     without_lines,
-                    "have a line table that is too long, and are shown with their first line",
+                    "have a line table that is too long, or was freed, and are shown without lines",
                 ),
             ] {
                 if count > 0 {
