@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     target::{ModuleId, Modules, TargetError},
-    units::Pid,
+    units::{Addr, Pid},
 };
 
 /// What a process has of Python.
@@ -55,6 +55,13 @@ impl Interpreter {
     /// Path of the object that it is in, as the target sees it.
     pub fn object(&self) -> &str {
         &self.path
+    }
+
+    /// The function that frees code objects (`tp_dealloc` of `PyCode_Type`); `None` where it can't be read.
+    pub fn code_is_freed_at(&self) -> Option<Addr> {
+        /// Where a type has it (`object.h`, the stable part of it: the same from 3.10 to 3.13).
+        const DEALLOC: u64 = 48;
+        self.memory.u64(self.places.code_type.wrapping_add(DEALLOC)).map(Addr)
     }
 
     /// What the kernel side needs to know of it, in an address space.
