@@ -49,7 +49,10 @@ fn compare(python: &Python, expected: &Lines, found: &Lines) -> Result<()> {
     ensure!(compared >= MOST_FEW, "{python:?}: only {compared} lines");
     let (expected, found) = (expected.values().sum(), found.values().sum());
     ensure!(is_near(expected, found), "{python:?}: {found} B in place of {expected} in all");
-    println!("{:?}: tracemalloc {expected} B, memtrace {found} B, {compared} lines", python.version);
+    println!(
+        "{:?}: tracemalloc {expected} B, memtrace {found} B, {compared} lines",
+        python.version
+    );
     Ok(())
 }
 
