@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     target::{ModuleId, Modules, TargetError},
-    units::Pid,
+    units::{Addr, Pid},
 };
 
 /// What a process has of Python.
@@ -60,6 +60,13 @@ impl Interpreter {
     /// What the kernel side needs to know of it, in an address space.
     pub fn config(&self, space: Space) -> PythonConfig {
         PythonConfig { space: space.0, ..self.config }
+    }
+
+    /// The function that frees its code objects; `None` where it can't be read.
+    pub fn code_deallocator(&self) -> Option<Addr> {
+        // `tp_dealloc` of a `PyTypeObject`, in 3.10 to 3.13.
+        const DEALLOCATOR: u64 = 48;
+        self.memory.u64(self.places.code_type.wrapping_add(DEALLOCATOR)).map(Addr)
     }
 
     /// The memory of its process.

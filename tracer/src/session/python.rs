@@ -7,7 +7,7 @@ use std::{
 
 use tracer_common::{PythonFrame, Space};
 
-use super::{SessionError, recorder::Recorder};
+use super::{SessionError, python_code, recorder::Recorder};
 use crate::{
     bpf::{Kernel, NewCode},
     python::{CodeCopy, Finder, Found, Interpreter, Names, Unnamed},
@@ -96,6 +96,7 @@ impl Python {
                     interpreter.object()
                 );
                 kernel.set_python(&interpreter.config(Space(space)))?;
+                python_code::hear_of_freed(kernel, modules, pid, &interpreter);
                 let root = SourceRoot::of_process(pid).ok();
                 Image::Ready { interpreter, names: Box::new(Names::new(pid, root)) }
             }

@@ -13,7 +13,7 @@ use super::super::variant::{Tools, attach};
 use super::scripts::Way;
 use super::source;
 
-const NS_PER_SECOND: f64 = 1e9;
+const NS_PER_MS: f64 = 1e6;
 
 /// What is run, and how.
 pub(super) struct Script<'a> {
@@ -25,7 +25,7 @@ pub(super) struct Script<'a> {
 }
 
 impl Script<'_> {
-    /// CPU time of its work, in seconds.
+    /// CPU time of its work, in ms.
     pub(super) fn run(&self, tools: &Tools, folder: &Path) -> Result<f64> {
         let mut child = self.command(tools, folder).spawn().context("cannot start the script")?;
         let taken = self.watch(&mut child, tools);
@@ -58,7 +58,7 @@ impl Script<'_> {
             child.wait()?;
             tracer.wait()?;
         }
-        Ok(taken / NS_PER_SECOND)
+        Ok(taken / NS_PER_MS)
     }
 
     fn command(&self, tools: &Tools, folder: &Path) -> Command {

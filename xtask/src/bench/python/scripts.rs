@@ -86,7 +86,7 @@ pub(super) fn measure(
         all.sort_by_key(|(way, _)| ways.iter().position(|other| other == *way));
         for (way, cost) in all {
             let (workload, variant, busy) = (workload.clone(), way.name(), Spread::default());
-            table.push(Row { workload, variant, unit: "s", cost, busy });
+            table.push(Row { workload, variant, unit: "ms", cost, busy });
         }
     }
     Ok(())
