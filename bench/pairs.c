@@ -2,7 +2,7 @@
  * its threads, then writes: calls, CPU time of all threads in ns, wall time in ns, threads. CPU time, because
  * it is what a call costs even where other programs take a share of the machine.
  *
- * usage: pairs pair|realloc|fresh THREADS DEPTH
+ * usage: pairs pair|large|realloc|fresh THREADS DEPTH
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -37,6 +37,12 @@ static void *used(void *p) {
 static void pairs(void) {
     for (int i = 0; i < CALLS_PER_LOOK; i++)
         free(used(malloc(100)));
+}
+
+/* As large as what Python takes from malloc in any build, with its header. */
+static void large(void) {
+    for (int i = 0; i < CALLS_PER_LOOK; i++)
+        free(used(malloc(633)));
 }
 
 static void reallocs(void) {
@@ -115,7 +121,10 @@ static void *run(void *result) {
 int main(int argc, char **argv) {
     if (argc != 4)
         return 2;
-    loop = !strcmp(argv[1], "realloc") ? reallocs : !strcmp(argv[1], "fresh") ? fresh : pairs;
+    loop = !strcmp(argv[1], "realloc") ? reallocs
+           : !strcmp(argv[1], "fresh") ? fresh
+           : !strcmp(argv[1], "large") ? large
+                                       : pairs;
     int threads = atoi(argv[2]);
     depth = atoi(argv[3]);
     if (threads < 1 || threads > MAX_THREADS || depth < 1)

@@ -57,16 +57,16 @@ impl Interpreter {
         &self.path
     }
 
-    /// The function that frees code objects (`tp_dealloc` of `PyCode_Type`); `None` where it can't be read.
-    pub fn code_is_freed_at(&self) -> Option<Addr> {
-        /// Where a type has it (`object.h`, the stable part of it: the same from 3.10 to 3.13).
-        const DEALLOC: u64 = 48;
-        self.memory.u64(self.places.code_type.wrapping_add(DEALLOC)).map(Addr)
-    }
-
     /// What the kernel side needs to know of it, in an address space.
     pub fn config(&self, space: Space) -> PythonConfig {
         PythonConfig { space: space.0, ..self.config }
+    }
+
+    /// The function that frees its code objects; `None` where it can't be read.
+    pub fn code_deallocator(&self) -> Option<Addr> {
+        // `tp_dealloc` of a `PyTypeObject`, in 3.10 to 3.13.
+        const DEALLOCATOR: u64 = 48;
+        self.memory.u64(self.places.code_type.wrapping_add(DEALLOCATOR)).map(Addr)
     }
 
     /// The memory of its process.

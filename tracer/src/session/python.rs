@@ -8,11 +8,12 @@ use std::{
 use tracer_common::{PythonFrame, Space, UnwindStatus};
 
 use super::{
-    SessionError, merged, python_frames::PythonFrames, recorder::Recorder, stacks::KnownStack,
+    SessionError, merged, python_code, python_frames::PythonFrames, recorder::Recorder,
+    stacks::KnownStack,
 };
 use crate::{
     analysis::NativeFrames,
-    bpf::{BpfError, Kernel, NewCode, ProbedFile},
+    bpf::{BpfError, Kernel, NewCode},
     cli::TraceConfig,
     ledger::StackKey,
     python::{CodeCopy, Finder, Found, Interpreter, Names, Unnamed},
@@ -112,12 +113,12 @@ impl Python {
                     other => other?,
                 }
                 kernel.hold_when_full(self.most_rows)?;
-                watch_code(pid, modules, kernel, &interpreter);
                 tracing::info!(
                     "Python {} in {}: stacks have its frames",
                     interpreter.version(),
                     interpreter.object()
                 );
+                python_code::hear_of_freed(kernel, modules, pid, &interpreter);
                 let root = SourceRoot::of_process(pid).ok();
                 Image::Ready { interpreter, names: Box::new(Names::new(pid, root)) }
             }
@@ -189,19 +190,6 @@ impl Python {
         }
         let id = merged::id(key.space, stack, key.stack, &self.frames, modules, self.native_frames);
         Some(StackKey { space: key.space, stack: id })
-    }
-}
-
-/// Has the kernel side remember code objects, which it may as long as it hears of those that are freed. Without that stacks
-/// are as right, and take longer.
-fn watch_code(pid: Pid, modules: &Modules, kernel: &mut Kernel, interpreter: &Interpreter) {
-    let place = interpreter.code_is_freed_at().and_then(|at| modules.in_file(at));
-    let Some((module, offset)) = place else { return };
-    let Some(module) = modules.all().get(module.0 as usize) else { return };
-    let Some(file) = module.file.as_deref() else { return };
-    let probed = ProbedFile { file, path: &module.path, pid };
-    if let Err(error) = kernel.attach_python_code(probed, offset) {
-        tracing::debug!("code objects are read in each stack: {error}");
     }
 }
 

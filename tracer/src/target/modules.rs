@@ -192,12 +192,6 @@ impl Modules {
         })
     }
 
-    /// The module whose code is mapped at an address, and where that lies in its file.
-    pub(crate) fn in_file(&self, address: Addr) -> Option<(ModuleId, FileOffset)> {
-        let range = self.ranges.iter().find(|it| it.start <= address.0 && address.0 < it.end)?;
-        Some((range.module, FileOffset(range.offset.0 + (address.0 - range.start))))
-    }
-
     /// The executable, and what it was linked with. A second copy of one of them is another's, in a namespace of its
     /// own (`dlmopen`), and which is which is not known.
     fn staying(&self, pid: Pid) -> BTreeSet<ModuleId> {

@@ -103,19 +103,21 @@ pub(super) fn measure(
     }
     all.sort_by_key(|(variant, ..)| Variant::ALL.iter().position(|other| other == variant));
     for (variant, _, cost, busy) in all {
-        table.push(Row { workload: workload.name, variant, unit: "ns", cost, busy });
+        let workload = workload.name.to_owned();
+        table.push(Row { workload, variant: variant.name(), unit: "ns", cost, busy });
     }
     Ok(())
 }
 
-/// What a variant did in one round.
-struct Slice {
-    ns_per_call: f64,
+/// What a loop did in one round.
+pub(super) struct Slice {
+    pub(super) ns_per_call: f64,
     /// The CPUs' share of the time; below 1, threads waited, or other programs ran.
-    busy: f64,
+    pub(super) busy: f64,
 }
 
-fn slice(running: &mut Running) -> Result<Slice> {
+/// Has a loop run for a while, and says what it did.
+pub(super) fn slice(running: &mut Running) -> Result<Slice> {
     let answer = running.process.ask(SLICE)?;
     let numbers: Vec<f64> =
         answer.split_whitespace().filter_map(|word| word.parse().ok()).collect();
@@ -126,7 +128,8 @@ fn slice(running: &mut Running) -> Result<Slice> {
     Ok(Slice { ns_per_call: cpu / calls, busy: cpu / (wall * threads.min(cpus)) })
 }
 
-fn build(folder: &Path) -> Result<PathBuf> {
+/// Compiles the loops that are written in C.
+pub(super) fn build(folder: &Path) -> Result<PathBuf> {
     let program = folder.join("pairs");
     let source = workspace_root().join("bench/pairs.c");
     // Frame pointers, and a frame for each function: the stack is as deep as it says.

@@ -7,6 +7,7 @@
 mod loops;
 mod process;
 mod programs;
+mod python;
 mod spread;
 mod table;
 mod variant;
@@ -55,6 +56,8 @@ enum Part {
     Realloc,
     /// sqlite3, python3, a compiler
     Programs,
+    /// Python: a loop that allocates, and scripts under it, tracemalloc and memray
+    Python,
 }
 
 /// Runs the command.
@@ -77,6 +80,9 @@ pub(crate) fn show(options: &Options) -> Result<()> {
     }
     if wants(Part::Programs) {
         programs::measure(&tools, options.rounds.div_ceil(5), &mut table)?;
+    }
+    if wants(Part::Python) {
+        python::measure(&tools, &folder, options.rounds, &mut table)?;
     }
     println!("\n{}", table::machine());
     println!("{table}");

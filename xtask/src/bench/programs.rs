@@ -49,7 +49,8 @@ pub(super) fn measure(tools: &Tools, rounds: u32, table: &mut Table) -> Result<(
         }
         for (variant, cost) in all {
             let busy = Spread::default();
-            table.push(Row { workload: program.name, variant, unit: "s", cost, busy });
+            let workload = program.name.to_owned();
+            table.push(Row { workload, variant: variant.name(), unit: "s", cost, busy });
         }
     }
     Ok(())

@@ -11,8 +11,9 @@ use super::variant::Variant;
 
 /// What a workload cost in one variant.
 pub(super) struct Row {
-    pub(super) workload: &'static str,
-    pub(super) variant: Variant,
+    pub(super) workload: String,
+    /// What the table calls how it was run.
+    pub(super) variant: &'static str,
     pub(super) unit: &'static str,
     pub(super) cost: Spread,
     /// The CPUs' share of the time, where it is known.
@@ -21,19 +22,30 @@ pub(super) struct Row {
 
 /// All rows, those of a workload together.
 #[derive(Default)]
-pub(super) struct Table(Vec<Row>);
+pub(super) struct Table {
+    rows: Vec<Row>,
+    notes: Vec<String>,
+}
 
 impl Table {
     /// Adds a row and shows it, so that a long run can be followed.
     pub(super) fn push(&mut self, row: Row) {
-        println!("bench:   {}: {} {}", row.variant.name(), number(row.cost.median()), row.unit);
-        self.0.push(row);
+        println!("bench:   {}: {} {}", row.variant, number(row.cost.median()), row.unit);
+        self.rows.push(row);
+    }
+
+    /// Adds a sentence that is to stand below.
+    pub(super) fn note(&mut self, note: String) {
+        println!("bench: {note}");
+        self.notes.push(note);
     }
 
     /// How many times as much as another variant of the same workload.
     fn times(&self, row: &Row, of: Variant) -> String {
-        let base =
-            self.0.iter().find(|other| other.workload == row.workload && other.variant == of);
+        let base = self
+            .rows
+            .iter()
+            .find(|other| other.workload == row.workload && other.variant == of.name());
         let times = base.map(|base| row.cost.median() / base.cost.median());
         times.map_or_else(String::new, |times| format!("{times:.2}"))
     }
@@ -52,11 +64,11 @@ impl fmt::Display for Table {
             "× floor",
             "busy",
         ]);
-        for row in &self.0 {
+        for row in &self.rows {
             let busy = row.busy.median();
             table.add_row([
-                row.workload.to_owned(),
-                row.variant.name().to_owned(),
+                row.workload.clone(),
+                row.variant.to_owned(),
                 format!("{} {}", number(row.cost.median()), row.unit),
                 format!("{}–{}", number(row.cost.min()), number(row.cost.max())),
                 self.times(row, Variant::Untraced),
@@ -67,7 +79,8 @@ impl fmt::Display for Table {
         for column in table.column_iter_mut().skip(2) {
             column.set_cell_alignment(CellAlignment::Right);
         }
-        write!(f, "{table}")
+        write!(f, "{table}")?;
+        self.notes.iter().try_for_each(|note| write!(f, "\n\n{note}"))
     }
 }
 

@@ -93,8 +93,22 @@ impl Tools {
             }
         }
         let libraries = folder.join("lib");
-        copy_libraries(&libraries)?;
+        for variant in Variant::ALL {
+            copy_libc(&libraries.join(format!("{variant:?}")))?;
+        }
         Ok(Self { memtrace, against, heaptrack, valgrind, libraries })
+    }
+
+    /// The memtrace that is measured.
+    pub(super) fn memtrace(&self) -> &Path {
+        &self.memtrace
+    }
+
+    /// A folder with a copy of the C library that nobody else uses.
+    pub(super) fn own_libc(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.libraries.join(name);
+        copy_libc(&folder)?;
+        Ok(folder)
     }
 
     /// Whether a variant can run here.
@@ -129,19 +143,19 @@ impl Tools {
         }
         let process = Process::start(command)?;
         let tracer = match variant {
-            Variant::Floor => Some(attach(&self.memtrace, &process, &["--bench", "floor"])?),
-            Variant::Memtrace => Some(attach(&self.memtrace, &process, &[])?),
+            Variant::Floor => Some(attach(&self.memtrace, process.id(), &["--bench", "floor"])?),
+            Variant::Memtrace => Some(attach(&self.memtrace, process.id(), &[])?),
             Variant::OffsetZero => {
-                Some(attach(&self.memtrace, &process, &["--bench", "offset-zero"])?)
+                Some(attach(&self.memtrace, process.id(), &["--bench", "offset-zero"])?)
             }
             Variant::KernelStacks => {
-                Some(attach(&self.memtrace, &process, &["--bench", "kernel-stacks"])?)
+                Some(attach(&self.memtrace, process.id(), &["--bench", "kernel-stacks"])?)
             }
             Variant::TailCalls => {
-                Some(attach(&self.memtrace, &process, &["--bench", "tail-calls"])?)
+                Some(attach(&self.memtrace, process.id(), &["--bench", "tail-calls"])?)
             }
             Variant::Against => {
-                self.against.as_ref().map(|other| attach(other, &process, &[])).transpose()?
+                self.against.as_ref().map(|other| attach(other, process.id(), &[])).transpose()?
             }
             Variant::Untraced | Variant::Heaptrack | Variant::Massif => None,
         };
@@ -166,9 +180,10 @@ impl Drop for Running {
     }
 }
 
-fn attach(memtrace: &Path, process: &Process, extra: &[&str]) -> Result<Child> {
+/// Has a memtrace attach to a process, and waits until it has.
+pub(super) fn attach(memtrace: &Path, pid: u32, extra: &[&str]) -> Result<Child> {
     let mut tracer = Command::new(memtrace)
-        .args(["--pid", &process.id().to_string(), "--interval", "1day", "--output", "/dev/null"])
+        .args(["--pid", &pid.to_string(), "--interval", "1day", "--output", "/dev/null"])
         .arg("--force")
         .args(extra)
         .stdin(Stdio::null())
@@ -191,18 +206,15 @@ fn attach(memtrace: &Path, process: &Process, extra: &[&str]) -> Result<Child> {
     bail!("{} did not attach: {said}", memtrace.display())
 }
 
-/// Gives each variant a C library of its own. Probes belong to a file, so those of one variant, or of
-/// whoever else traces on this machine, would otherwise make each other's hits dearer.
-fn copy_libraries(folder: &Path) -> Result<()> {
+/// Puts a C library of its own into a folder. Probes belong to a file, so those of one variant, or of whoever else traces on this
+/// machine, would otherwise make each other's hits dearer.
+fn copy_libc(folder: &Path) -> Result<()> {
     let maps = fs::read_to_string("/proc/self/maps")?;
     let mapped = maps.lines().filter_map(|line| line.find('/').map(|at| Path::new(&line[at..])));
     let is_libc = |path: &&Path| path.file_name() == Some(OsStr::new("libc.so.6"));
     let Some(libc) = mapped.into_iter().find(is_libc) else { return Ok(()) };
-    for variant in Variant::ALL {
-        let folder = folder.join(format!("{variant:?}"));
-        fs::create_dir_all(&folder)?;
-        let copy = folder.join("libc.so.6");
-        fs::copy(libc, &copy).with_context(|| format!("cannot write {}", copy.display()))?;
-    }
+    fs::create_dir_all(folder)?;
+    let copy = folder.join("libc.so.6");
+    fs::copy(libc, &copy).with_context(|| format!("cannot write {}", copy.display()))?;
     Ok(())
 }
