@@ -12,6 +12,11 @@ pub enum CountedObjects {
     Hindered(String),
     /// Each, by probes on Python's own allocator: in the domain `python`.
     Probed,
+    /// By size class, out of its allocator's books: in no figure but `python_classes`.
+    Classes {
+        /// Whether other functions stand before that allocator.
+        hooks: bool,
+    },
     /// Each, as a block of the C allocator.
     Heap {
         /// Whether memtrace had Python take them from there.
@@ -23,9 +28,15 @@ impl CountedObjects {
     fn way(&self) -> Option<&'static str> {
         match self {
             Self::No | Self::Hindered(_) => None,
+            Self::Classes { .. } => Some("classes"),
             Self::Probed => Some("probes"),
             Self::Heap { .. } => Some("malloc"),
         }
+    }
+
+    /// Whether each object is in the heap's figures or those of the domain `python`.
+    fn is_each(&self) -> bool {
+        matches!(self, Self::Probed | Self::Heap { .. })
     }
 
     /// What the report says of it.
@@ -37,6 +48,11 @@ impl CountedObjects {
             Self::Hindered(why) => {
                 format!("Python's objects up to 512 bytes are not counted: {why}")
             }
+            Self::Classes { hooks } => format!(
+                "Python's objects up to 512 bytes are counted by size class{}; --python-objects exact counts each, on its line, \
+                 and slows Python down some 50 times",
+                if *hooks { ", with what PYTHONMALLOC=debug (24 bytes) or other hooks add to each" } else { "" }
+            ),
             Self::Probed => "Python's objects: each is counted (--python-objects exact)".to_owned(),
             Self::Heap { by_us: true } => {
                 "Python's objects: each is counted, as a block of malloc, which PYTHONMALLOC=malloc was set for \
@@ -53,7 +69,7 @@ impl CountedObjects {
 impl Serialize for CountedObjects {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut entry = serializer.serialize_struct("python_objects", 3)?;
-        entry.serialize_field("counted", &self.way().is_some())?;
+        entry.serialize_field("counted", &self.is_each())?;
         entry.serialize_field("by", &self.way())?;
         entry.serialize_field("note", &self.line())?;
         entry.end()

@@ -24,6 +24,7 @@ mod pid;
 mod prober;
 mod progress;
 mod python;
+mod python_classes;
 mod python_objects;
 mod recorder;
 mod repeated;

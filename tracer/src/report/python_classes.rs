@@ -1,0 +1,158 @@
+//! Python's small objects by size class: a level and growth of their own, in none of the other figures.
+
+use std::cmp::Reverse;
+
+use serde::Serialize;
+
+use super::{
+    Report,
+    page::Page,
+    size::{counted, signed_size},
+};
+use crate::ledger::{ClassGrowth, ClassSample, Iteration, Ledger, SIZE_CLASSES};
+
+/// One of `python_classes`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the fields are the schema, described in docs/json.md")]
+pub struct ClassEntry {
+    pub size: u64,
+    pub live_blocks: u64,
+    pub live_bytes: u64,
+    pub growth_blocks: Option<i64>,
+    pub growth_bytes: Option<i64>,
+    pub per_iteration: Vec<Option<ClassStep>>,
+}
+
+/// One of `python_classes.per_iteration`: what there was at the iteration's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the fields are the schema, described in docs/json.md")]
+pub struct ClassStep {
+    pub live_blocks: u64,
+    pub live_bytes: u64,
+}
+
+/// `python_classes_read`: between which readings growth was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the fields are the schema, described in docs/json.md")]
+pub struct ClassReadings {
+    pub from: Option<u32>,
+    pub to: Option<u32>,
+    pub unread_pools: u64,
+}
+
+/// All classes that ever had a block, by growth, then live bytes (most first), then size; `None` where they were never read.
+pub(super) fn entries(ledger: &Ledger) -> Option<Vec<ClassEntry>> {
+    let (newest, growth) = (ledger.classes()?, ledger.class_growth());
+    let mut entries: Vec<_> = (0..SIZE_CLASSES)
+        .map(|class| entry(class, newest, growth.as_ref(), ledger.iterations()))
+        .filter(|entry| {
+            let was_there = |step: &ClassStep| step.live_blocks > 0;
+            entry.live_blocks > 0
+                || entry.growth_blocks.is_some_and(|growth| growth != 0)
+                || entry.per_iteration.iter().flatten().any(was_there)
+        })
+        .collect();
+    entries
+        .sort_by_key(|entry| (Reverse(entry.growth_bytes), Reverse(entry.live_bytes), entry.size));
+    Some(entries)
+}
+
+/// Between which readings growth was taken; `None` where there were none.
+pub(super) fn readings(ledger: &Ledger) -> Option<ClassReadings> {
+    let (newest, growth) = (ledger.classes()?, ledger.class_growth());
+    let all = ledger.iterations().iter().filter_map(|iteration| iteration.classes.as_deref());
+    let unread_pools = all.chain([newest]).map(|sample| sample.unread_pools).max();
+    Some(ClassReadings {
+        from: growth.map(|growth| growth.from),
+        to: growth.map(|growth| growth.to),
+        unread_pools: unread_pools.unwrap_or(0),
+    })
+}
+
+fn entry(
+    class: usize,
+    newest: &ClassSample,
+    growth: Option<&ClassGrowth>,
+    iterations: &[Iteration],
+) -> ClassEntry {
+    let size = ClassSample::block_bytes(class);
+    let step = |sample: &ClassSample| ClassStep {
+        live_blocks: sample.blocks[class],
+        live_bytes: sample.blocks[class].saturating_mul(size),
+    };
+    let ClassStep { live_blocks, live_bytes } = step(newest);
+    let growth_blocks = growth.map(|growth| growth.blocks[class]);
+    ClassEntry {
+        size,
+        live_blocks,
+        live_bytes,
+        growth_blocks,
+        growth_bytes: growth_blocks.map(|blocks| blocks.saturating_mul(size.cast_signed())),
+        per_iteration: iterations.iter().map(|it| it.classes.as_deref().map(step)).collect(),
+    }
+}
+
+/// The section of the `--debug` report; nothing where they were not read.
+pub(super) fn write_section(report: &Report<'_>, page: &mut Page) {
+    let Some(line) = line(report) else { return };
+    page.styled(page.palette.heading, format_args!("[DEBUG] {line}:"));
+    for (entry, blocks, bytes) in growers(report).take(report.text.top) {
+        page.line(format_args!(
+            "  {}: {} of up to {} bytes",
+            signed_size(bytes),
+            counted(blocks.unsigned_abs(), "new object"),
+            entry.size
+        ));
+    }
+}
+
+/// The line of the short report.
+pub(super) fn write_line(report: &Report<'_>, page: &mut Page) {
+    let Some(line) = line(report) else { return };
+    match growers(report).next() {
+        Some((entry, blocks, bytes)) => page.line(format_args!(
+            "{line}; most in those of up to {} bytes: {} in {blocks}",
+            entry.size,
+            signed_size(bytes)
+        )),
+        None => page.line(line),
+    }
+}
+
+/// Their growth together, and between which readings, where these are not the baseline and the last mark.
+fn line(report: &Report<'_>) -> Option<String> {
+    let (entries, readings) = (report.python_classes.as_ref()?, report.python_classes_read?);
+    let name = "Python's objects by size class";
+    let (Some(from), Some(to)) = (readings.from, readings.to) else {
+        return Some(format!("{name}: growth not known (they were not read at two marks)"));
+    };
+    let sum = |of: fn(&ClassEntry) -> Option<i64>| -> i64 { entries.iter().filter_map(of).sum() };
+    let marked = report.iterations.iter().filter(|iteration| !iteration.partial);
+    let last = marked.clone().last().map_or(0, |last| last.index + last.merged - 1);
+    let warm = marked.filter(|iteration| iteration.warmup).last();
+    let first = warm.map_or(0, |last| last.index + last.merged - 1);
+    let span = if (from, to) == (first, last) {
+        String::new()
+    } else {
+        format!(" (from iteration {from} to {to})")
+    };
+    let unread = match readings.unread_pools {
+        0 => String::new(),
+        pools => format!(", but for {}", counted(pools, "pool")),
+    };
+    Some(format!(
+        "{name}{span}: {} in {:+}{unread}",
+        signed_size(sum(|entry| entry.growth_bytes)),
+        sum(|entry| entry.growth_blocks)
+    ))
+}
+
+/// The classes that grew, most first, with their growth in blocks and bytes.
+fn growers<'r>(report: &'r Report<'_>) -> impl Iterator<Item = (&'r ClassEntry, i64, i64)> {
+    report
+        .python_classes
+        .iter()
+        .flatten()
+        .filter_map(|entry| Some((entry, entry.growth_blocks?, entry.growth_bytes?)))
+        .filter(|(_, blocks, _)| *blocks > 0)
+}
