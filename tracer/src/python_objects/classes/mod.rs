@@ -14,6 +14,10 @@ mod pool;
 mod pools;
 mod process;
 mod search;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub use pools::Pools;
