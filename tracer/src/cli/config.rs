@@ -310,11 +310,10 @@ impl PythonObjects {
     /// A service that runs is not to be slowed down unasked; a command is started to be looked at.
     fn new(asked: Option<PythonObjectsArgument>, attaches: bool) -> Self {
         match asked {
-            Some(PythonObjectsArgument::Exact) => Self::Exact,
             Some(PythonObjectsArgument::Classes) => Self::Classes,
             Some(PythonObjectsArgument::Off) => Self::Off,
             None if attaches => Self::Classes,
-            None => Self::Exact,
+            Some(PythonObjectsArgument::Exact) | None => Self::Exact,
         }
     }
 }

@@ -45,8 +45,9 @@ pub(super) struct ClassBooks {
 
 impl ClassBooks {
     /// A reading at the start of the trace, if one was taken.
-    pub(super) fn starting(start: Option<ClassSample>) -> Self {
-        Self { first: start.map(|sample| (0, sample)), last: None, newest: start }
+    pub(super) fn starting(start: Option<&ClassSample>) -> Self {
+        let newest = start.copied();
+        Self { first: newest.map(|sample| (0, sample)), last: None, newest }
     }
 
     /// An iteration ended, and perhaps a reading was taken; with a mark, if `marked`. What was before the `baseline` doesn't
@@ -54,10 +55,11 @@ impl ClassBooks {
     pub(super) fn end(
         &mut self,
         iteration: u32,
-        sample: Option<ClassSample>,
+        sample: Option<&ClassSample>,
         marked: bool,
         baseline: bool,
     ) {
+        let sample = sample.copied();
         self.newest = sample.or(self.newest);
         if !marked {
             return;
@@ -100,12 +102,12 @@ mod tests {
 
     #[test]
     fn growth_is_taken_from_the_baseline_to_the_last_mark() {
-        let mut books = ClassBooks::starting(Some(sample(5)));
-        books.end(1, Some(sample(50)), true, true);
+        let mut books = ClassBooks::starting(Some(&sample(5)));
+        books.end(1, Some(&sample(50)), true, true);
         assert_eq!(books.growth(), None, "one reading is no growth");
-        books.end(2, Some(sample(70)), true, false);
+        books.end(2, Some(&sample(70)), true, false);
         books.end(3, None, true, false);
-        books.end(4, Some(sample(1)), false, false);
+        books.end(4, Some(&sample(1)), false, false);
         let growth = books.growth().expect("two readings");
         assert_eq!((growth.from, growth.to, growth.blocks[2], growth.blocks[3]), (1, 2, 20, 0));
         assert_eq!(books.newest(), Some(&sample(1)));
@@ -113,8 +115,8 @@ mod tests {
 
     #[test]
     fn without_warm_up_it_is_taken_from_the_start_and_may_be_below_nothing() {
-        let mut books = ClassBooks::starting(Some(sample(5)));
-        books.end(1, Some(sample(2)), true, false);
+        let mut books = ClassBooks::starting(Some(&sample(5)));
+        books.end(1, Some(&sample(2)), true, false);
         assert_eq!(books.growth().map(|growth| (growth.from, growth.blocks[2])), Some((0, -3)));
     }
 
@@ -122,8 +124,8 @@ mod tests {
     fn without_a_reading_at_the_baseline_the_next_one_is_the_first() {
         let mut books = ClassBooks::starting(None);
         books.end(1, None, true, true);
-        books.end(2, Some(sample(4)), true, false);
-        books.end(3, Some(sample(9)), true, false);
+        books.end(2, Some(&sample(4)), true, false);
+        books.end(3, Some(&sample(9)), true, false);
         assert_eq!(books.growth().map(|growth| (growth.from, growth.blocks[2])), Some((2, 5)));
     }
 

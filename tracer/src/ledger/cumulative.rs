@@ -55,12 +55,12 @@ pub struct RssChange {
 impl Ledger {
     /// Empty books.
     pub fn new(plan: Plan) -> Self {
-        Self::keeping(plan, KEPT_ITERATIONS)
+        Self::keeping(&plan, KEPT_ITERATIONS)
     }
 
-    pub(super) fn keeping(plan: Plan, limit: usize) -> Self {
+    pub(super) fn keeping(plan: &Plan, limit: usize) -> Self {
         Self {
-            plan,
+            plan: *plan,
             stacks: BTreeMap::new(),
             timeline: Timeline::new(limit),
             pushed: 0,
@@ -73,7 +73,7 @@ impl Ledger {
             },
             mark_rss: None,
             memory: MemoryBooks::starting(plan.memory_at_start),
-            classes: ClassBooks::starting(plan.classes_at_start),
+            classes: ClassBooks::starting(plan.classes_at_start.as_ref()),
             several_processes: false,
             oldest_space: Space(0),
         }

@@ -30,7 +30,7 @@ impl Ledger {
         if !iteration.partial {
             self.memory.mark(self.pushed, self.live.bytes, memory, is_baseline);
         }
-        self.classes.end(self.pushed, classes, !iteration.partial, is_baseline);
+        self.classes.end(self.pushed, classes.as_ref(), !iteration.partial, is_baseline);
         if is_baseline {
             self.set_baseline();
         }

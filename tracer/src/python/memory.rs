@@ -37,7 +37,8 @@ impl Memory {
     pub fn read_some(&self, address: u64, bytes: &mut [u8]) -> usize {
         let mut filled = 0;
         // The kernel hands out so much at a time, and takes positions as signed numbers.
-        while let Some(at) = address.checked_add(filled as u64).filter(|at| *at <= i64::MAX as u64)
+        while let Some(at) =
+            address.checked_add(filled as u64).filter(|at| i64::try_from(*at).is_ok())
             && let Ok(read @ 1..) = self.0.read_at(&mut bytes[filled..], at)
         {
             filled += read;

@@ -127,9 +127,9 @@ fn line(report: &Report<'_>) -> Option<String> {
         return Some(format!("{name}: growth not known (they were not read at two marks)"));
     };
     let sum = |of: fn(&ClassEntry) -> Option<i64>| -> i64 { entries.iter().filter_map(of).sum() };
-    let marked = report.iterations.iter().filter(|iteration| !iteration.partial);
-    let last = marked.clone().last().map_or(0, |last| last.index + last.merged - 1);
-    let warm = marked.filter(|iteration| iteration.warmup).last();
+    let mut marked = report.iterations.iter().filter(|iteration| !iteration.partial);
+    let last = marked.clone().next_back().map_or(0, |last| last.index + last.merged - 1);
+    let warm = marked.rfind(|iteration| iteration.warmup);
     let first = warm.map_or(0, |last| last.index + last.merged - 1);
     let span = if (from, to) == (first, last) {
         String::new()
@@ -155,4 +155,82 @@ fn growers<'r>(report: &'r Report<'_>) -> impl Iterator<Item = (&'r ClassEntry, 
         .flatten()
         .filter_map(|entry| Some((entry, entry.growth_blocks?, entry.growth_bytes?)))
         .filter(|(_, blocks, _)| *blocks > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::{
+        Palette, detailed, json as json_of,
+        samples::{Run, text},
+        short,
+    };
+    use crate::{
+        analysis::NamedStacks,
+        ledger::{
+            ClassSample, EpochRecord,
+            samples::{ending, epoch},
+        },
+    };
+
+    #[expect(clippy::unnecessary_wraps, reason = "as a record has it")]
+    /// So many blocks of 48 bytes and of 512.
+    fn classes(small: u64, large: u64) -> Option<ClassSample> {
+        let mut sample = ClassSample::default();
+        (sample.blocks[2], sample.blocks[31]) = (small, large);
+        Some(sample)
+    }
+
+    fn run(warmup: usize, samples: &[Option<ClassSample>; 4]) -> Run {
+        let [first, second, third, end] = *samples;
+        let marked = |classes| EpochRecord { classes, ..epoch(Vec::new()) };
+        let last = EpochRecord { classes: end, ..ending(Vec::new()) };
+        let records = vec![marked(first), marked(second), marked(third), last];
+        Run::new(warmup, NamedStacks::new(), records)
+    }
+
+    fn both(run: &Run) -> [String; 2] {
+        let report = run.report();
+        [detailed(&report, Palette::plain()), short(&report, Palette::plain())].map(text)
+    }
+
+    #[test]
+    fn growth_from_the_baseline_to_the_last_mark_is_shown_most_first() {
+        let run = run(1, &[classes(100, 7), classes(150, 9), classes(1100, 8), classes(1200, 8)]);
+        let [detailed, short] = both(&run);
+        let section = "[DEBUG] Python's objects by size class: +47.4 KiB in +1001:\n  \
+                       +46.9 KiB: 1000 new objects of up to 48 bytes\n  \
+                       +512 B: 1 new object of up to 512 bytes\n[DEBUG] ";
+        assert!(detailed.contains(section), "{detailed}");
+        let line = "\nPython's objects by size class: +47.4 KiB in +1001; most in those of up to 48 bytes: \
+                    +46.9 KiB in 1000\n";
+        assert!(short.contains(line), "{short}");
+        let document: Value = serde_json::from_slice(&json_of(&run.report())).expect("it is JSON");
+        let first = &document["python_classes"][0];
+        assert_eq!(first["size"], 48);
+        // What lives is as of the end, growth to the last mark.
+        assert_eq!([&first["live_blocks"], &first["live_bytes"]], [1200, 57_600]);
+        assert_eq!([&first["growth_blocks"], &first["growth_bytes"]], [1000, 48_000]);
+        assert_eq!(first["per_iteration"][1], json!({"live_blocks": 150, "live_bytes": 7200}));
+        let read = json!({"from": 1, "to": 3, "unread_pools": 0});
+        assert_eq!(document["python_classes_read"], read);
+        assert_eq!(document["totals"]["net_bytes"], 0, "in no other figure");
+    }
+
+    #[test]
+    fn what_was_not_read_is_said() {
+        let [detailed, short] = both(&run(0, &[None, classes(9, 0), classes(7, 0), None]));
+        let line = "Python's objects by size class (from iteration 2 to 3): -96 B in -2";
+        assert!(detailed.contains(&format!("[DEBUG] {line}:\n[DEBUG] ")), "{detailed}");
+        assert!(short.contains(&format!("\n{line}\n")), "{short}");
+        let [_, short] = both(&run(0, &[None, None, classes(7, 0), None]));
+        assert!(short.contains("size class: growth not known"), "{short}");
+        let [_, short] = both(&run(0, &[None; 4]));
+        assert!(!short.contains("size class"), "{short}");
+        let mut torn = classes(9, 0);
+        torn.as_mut().expect("it is one").unread_pools = 2;
+        let [_, short] = both(&run(0, &[classes(7, 0), classes(7, 0), torn, None]));
+        assert!(short.contains("in +2, but for 2 pools"), "{short}");
+    }
 }

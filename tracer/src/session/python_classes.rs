@@ -26,9 +26,9 @@ pub(super) struct ClassReader {
 }
 
 impl ClassReader {
-    /// What the target has at the start, as far as that is known already.
-    pub(super) fn starting(first: Option<ClassSample>) -> Self {
-        Self { first, ..Self::default() }
+    /// Before anything was read. A command has no objects at its start.
+    pub(super) fn new(is_command: bool) -> Self {
+        Self { first: is_command.then(ClassSample::default), ..Self::default() }
     }
 
     /// Reads them, unless that has taken too much of the time; `needed`: whether or not. `None` where they aren't read or can't

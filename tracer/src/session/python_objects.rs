@@ -54,12 +54,8 @@ impl ObjectProbes {
     /// What is wanted. A command has no objects yet; what a process has is read when its probes are set.
     pub(super) fn new(config: &TraceConfig) -> Self {
         let is_command = matches!(config.target, Target::Exec { .. });
-        let first = is_command.then(ClassSample::default);
-        Self {
-            classes: (config.python_objects == PythonObjects::Classes)
-                .then(|| ClassReader::starting(first)),
-            ..Self::default()
-        }
+        let is_wanted = config.python_objects == PythonObjects::Classes;
+        Self { classes: is_wanted.then(|| ClassReader::new(is_command)), ..Self::default() }
     }
 
     /// What was done for the command whose they are.
