@@ -162,25 +162,49 @@ fn debugging_hooks_are_told() -> Result<()> {
 
 /// With another allocator there are no pools; which one it is decides on what the report says.
 #[test]
-fn other_allocators_have_no_pools() -> Result<()> {
-    for (allocator, by, note) in [
-        ("malloc", Some("malloc"), "each is counted, as a block of malloc"),
-        ("mimalloc", None, "pools as pymalloc has them were not found"),
-    ] {
-        let Some(python) = python(|it| allocator == "malloc" || it.version >= (3, 13)) else {
-            continue;
-        };
-        let mut script = Script::start(&python, &["few"], Some(allocator))?;
-        let (memtrace, mut fifos) = script.attach("-n 1 --format json")?;
-        script.step()?;
-        fifos.say("snapshot")?;
-        let report = memtrace.finish()?.document()?;
-        assert!(report.at("/python_classes").is_null());
-        assert_eq!(report.at("/python_objects/by").as_str(), by);
-        let told = report.at("/python_objects/note").as_str().context("no note")?;
-        assert!(told.contains(note), "{told}");
-        script.ends_well()?;
-    }
+fn objects_of_malloc_s_are_each_counted() -> Result<()> {
+    let Some(python) = any() else { return Ok(()) };
+    without_pools(&python, "malloc", Some("malloc"), "each is counted, as a block of malloc")
+}
+
+#[test]
+fn mimalloc_has_no_pools() -> Result<()> {
+    let Some(python) = python(|it| it.version >= (3, 13)) else { return Ok(()) };
+    without_pools(&python, "mimalloc", None, "pools as pymalloc has them were not found")
+}
+
+fn without_pools(python: &Python, allocator: &str, by: Option<&str>, note: &str) -> Result<()> {
+    let mut script = Script::start(python, &["few"], Some(allocator))?;
+    let (memtrace, mut fifos) = script.attach("-n 1 --format json")?;
+    script.step()?;
+    fifos.say("snapshot")?;
+    let report = memtrace.finish()?.document()?;
+    assert!(report.at("/python_classes").is_null());
+    assert_eq!(report.at("/python_objects/by").as_str(), by);
+    let told = report.at("/python_objects/note").as_str().context("no note")?;
+    assert!(told.contains(note), "{told}");
+    script.ends_well()
+}
+
+/// Interpreters with a GIL of their own have an allocator of their own as well: not counted, and said.
+#[test]
+fn other_interpreters_are_told() -> Result<()> {
+    let Some(python) = python(|it| it.version >= (3, 12) && it.version < (3, 14)) else {
+        return Ok(());
+    };
+    let script = "import os; import _xxsubinterpreters as it";
+    let script =
+        if python.version == (3, 12) { script } else { "import os; import _interpreters as it" };
+    let script = format!("{script}\nkept = it.create()\nprint('ready', flush=True)\nos.read(0, 1)");
+    let mut target = Target::start(&mut python.command(&["-c", &script]))?;
+    target.expect("ready")?;
+    let finished = Memtrace::attach(target.pid()).args("-i 200ms -n 1").run()?;
+    finished.expect_code(0);
+    let told =
+        "but not those of interpreters with a GIL of their own (seen beside the main one: 1)";
+    assert!(finished.stdout.contains(told), "{}", finished.stdout);
+    target.send("\n")?;
+    assert!(target.wait()?.success());
     Ok(())
 }
 

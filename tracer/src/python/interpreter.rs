@@ -62,6 +62,16 @@ impl Interpreter {
         PythonConfig { space: space.0, ..self.config }
     }
 
+    /// How many interpreters there are now that may have an allocator of their own, which those with a GIL of their own have (from
+    /// 3.12 on): all but the main one.
+    pub fn others(&self) -> usize {
+        if self.version.minor < 12 {
+            return 0;
+        }
+        let all = threads::interpreters(&self.memory, &self.layout, self.places.head);
+        all.map_or(0, |all| all.len().saturating_sub(1))
+    }
+
     /// The memory of its process.
     pub fn memory(&self) -> &Arc<Memory> {
         &self.memory

@@ -16,6 +16,8 @@ pub enum CountedObjects {
     Classes {
         /// Whether other functions stand before that allocator.
         hooks: bool,
+        /// How many interpreters there were that may have an allocator of their own, which is not read.
+        others: usize,
     },
     /// Each, as a block of the C allocator.
     Heap {
@@ -48,11 +50,23 @@ impl CountedObjects {
             Self::Hindered(why) => {
                 format!("Python's objects up to 512 bytes are not counted: {why}")
             }
-            Self::Classes { hooks } => format!(
-                "Python's objects up to 512 bytes are counted by size class{}; --python-objects exact counts each, on its line, \
-                 and slows Python down some 50 times",
-                if *hooks { ", with what PYTHONMALLOC=debug (24 bytes) or other hooks add to each" } else { "" }
-            ),
+            Self::Classes { hooks, others } => {
+                let hooks = if *hooks {
+                    ", with what PYTHONMALLOC=debug (24 bytes) or other hooks add to each"
+                } else {
+                    ""
+                };
+                let others = match others {
+                    0 => String::new(),
+                    some => format!(
+                        ", but not those of interpreters with a GIL of their own (seen beside the main one: {some})"
+                    ),
+                };
+                format!(
+                    "Python's objects up to 512 bytes are counted by size class{hooks}{others}; --python-objects exact \
+                     counts each, on its line, and slows Python down some 50 times"
+                )
+            }
             Self::Probed => "Python's objects: each is counted (--python-objects exact)".to_owned(),
             Self::Heap { by_us: true } => {
                 "Python's objects: each is counted, as a block of malloc, which PYTHONMALLOC=malloc was set for \

@@ -90,7 +90,7 @@ impl ClassReader {
             match Pools::find(&view, &data) {
                 Ok(pools) => {
                     let hooks = interpreter.has_hooks(modules, pid);
-                    self.counted = Some(CountedObjects::Classes { hooks });
+                    self.counted = Some(CountedObjects::Classes { hooks, others: 0 });
                     self.found = Some((view, pools));
                     return;
                 }

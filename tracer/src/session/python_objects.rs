@@ -80,6 +80,15 @@ impl ObjectProbes {
         self.classes.as_ref()?.first
     }
 
+    /// Notes how many interpreters may have an allocator of their own, whose objects are not read: the most that there were.
+    pub(super) fn note_others(&mut self, now: usize) {
+        if let Some(reader) = &mut self.classes
+            && let Some(CountedObjects::Classes { others, .. }) = &mut reader.counted
+        {
+            *others = now.max(*others);
+        }
+    }
+
     /// Reads the target's objects by size class, if that is wanted and can be done; `needed`: also where it was done a moment
     /// ago.
     pub(super) fn sample_classes(

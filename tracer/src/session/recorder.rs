@@ -377,7 +377,12 @@ impl Recorder {
     /// Reads Python's objects by size class, likewise.
     fn sample_classes(&mut self) -> Option<ClassSample> {
         let needed = self.is_last_mark_needed()?;
-        self.prober.objects.sample_classes(self.process.pid(), &self.modules, needed)
+        let pid = self.process.pid();
+        let sample = self.prober.objects.sample_classes(pid, &self.modules, needed);
+        if sample.is_some() {
+            self.prober.objects.note_others(self.python.others());
+        }
+        sample
     }
 
     /// Whether growth is taken from or to the mark that is booked; `None` where the target has gone on to another one, or to
