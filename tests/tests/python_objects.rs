@@ -119,7 +119,8 @@ fn by_default_a_running_process_keeps_its_speed() -> Result<()> {
     memtrace.signal(Signal::INT)?;
     let finished = memtrace.finish()?;
     finished.expect_code(0);
-    let told = "objects up to 512 bytes are not counted; --python-objects exact counts each";
+    let told =
+        "objects up to 512 bytes are counted by size class; --python-objects exact counts each";
     assert!(finished.stdout.contains(told), "{}", finished.stdout);
     unharmed(&mut python)
 }

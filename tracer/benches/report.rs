@@ -42,6 +42,7 @@ fn epoch(at: usize) -> EpochRecord {
         peak_bytes: 0,
         rss_bytes: 0,
         memory: None,
+        classes: None,
         mappings: mappings::MappingTotals::default(),
         rows: (0..STACKS).map(|id| (key(id), counts(id))).collect(),
         new_process: false,
@@ -75,7 +76,7 @@ fn named_stacks() -> NamedStacks {
 fn ledger_and_report(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("10 000 stacks");
     group.sample_size(10).measurement_time(Duration::from_secs(5));
-    let mut ledger = Ledger::new(Plan { warmup: 1, rss_at_start: None, memory_at_start: None });
+    let mut ledger = Ledger::new(Plan { warmup: 1, ..Plan::default() });
     (0..ITERATIONS).for_each(|at| ledger.push(epoch(at)));
     group.bench_function("book an epoch", |bencher| {
         bencher.iter_batched(

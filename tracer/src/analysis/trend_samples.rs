@@ -22,6 +22,7 @@ pub(super) fn iterations(first: u32, count: usize) -> Vec<Iteration> {
             peak_bytes: 0,
             rss_bytes: 0,
             anonymous_bytes: None,
+            classes: None,
             mappings: MappingTotals::default(),
         })
         .collect()

@@ -178,8 +178,9 @@ pub struct TraceArguments {
     #[arg(long, value_enum, value_name = "WHICH", default_value_t = NativeFramesArgument::Mixed)]
     pub native_frames: NativeFramesArgument,
 
-    /// Count Python's objects: exact is each, which makes Python some 50 times slower; off is only what Python takes
-    /// from malloc, mostly what has more than 512 bytes [default: exact under exec, off under --pid]
+    /// Count Python's objects: exact is each, on the line that made it, which makes Python some 50 times slower; classes
+    /// is by size class, at no cost; off is only what Python takes from malloc, mostly what has more than 512 bytes
+    /// [default: exact under exec, classes under --pid]
     #[arg(
         long,
         env = "MEMTRACE_PYTHON_OBJECTS",
@@ -247,8 +248,7 @@ pub enum FormatArgument {
 pub enum PythonObjectsArgument {
     /// Each object
     Exact,
-    /// Growth by size class; not there yet
-    #[value(hide = true)]
+    /// By size class
     Classes,
     /// Only what Python takes from malloc
     Off,

@@ -112,6 +112,8 @@ pub struct TraceConfig {
 pub enum PythonObjects {
     /// Each.
     Exact,
+    /// By size class.
+    Classes,
     /// Those that Python takes from the C allocator.
     Off,
 }
@@ -234,7 +236,7 @@ impl TraceConfig {
                 NativeFramesArgument::Mixed => NativeFrames::Mixed,
                 NativeFramesArgument::PythonOnly => NativeFrames::PythonOnly,
             },
-            python_objects: PythonObjects::new(trace.python_objects, attaches)?,
+            python_objects: PythonObjects::new(trace.python_objects, attaches),
             python_objects_by_default: trace.python_objects.is_none(),
             judging: JudgingConfig::new(trace.judging, trace.force)?,
             max_live: trace.capacity.max_live,
@@ -306,12 +308,12 @@ impl TraceConfig {
 
 impl PythonObjects {
     /// A service that runs is not to be slowed down unasked; a command is started to be looked at.
-    fn new(asked: Option<PythonObjectsArgument>, attaches: bool) -> Result<Self, UsageError> {
+    fn new(asked: Option<PythonObjectsArgument>, attaches: bool) -> Self {
         match asked {
-            Some(PythonObjectsArgument::Exact) => Ok(Self::Exact),
-            Some(PythonObjectsArgument::Off) => Ok(Self::Off),
-            Some(PythonObjectsArgument::Classes) => Err(UsageError::NoPythonClasses),
-            None => Ok(if attaches { Self::Off } else { Self::Exact }),
+            Some(PythonObjectsArgument::Classes) => Self::Classes,
+            Some(PythonObjectsArgument::Off) => Self::Off,
+            None if attaches => Self::Classes,
+            Some(PythonObjectsArgument::Exact) | None => Self::Exact,
         }
     }
 }
@@ -520,11 +522,12 @@ mod tests {
     fn a_command_s_objects_are_counted_and_a_service_is_not_slowed_down() {
         let objects = |line| resolved(line).python_objects;
         assert_eq!(objects("memtrace exec -- python3"), PythonObjects::Exact);
-        assert_eq!(objects("memtrace --pid 1"), PythonObjects::Off);
+        assert_eq!(objects("memtrace --pid 1"), PythonObjects::Classes);
+        assert_eq!(objects("memtrace --pid 1 --python-objects off"), PythonObjects::Off);
         assert_eq!(objects("memtrace --pid 1 --python-objects exact"), PythonObjects::Exact);
         assert_eq!(objects("memtrace exec --python-objects off -- python3"), PythonObjects::Off);
-        let error = config_error("memtrace --pid 1 --python-objects classes");
-        assert!(error.contains("--python-objects exact"), "{error}");
+        let classes = "memtrace exec --python-objects classes -- python3";
+        assert_eq!(objects(classes), PythonObjects::Classes);
     }
 
     #[test]

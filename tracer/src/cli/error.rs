@@ -78,11 +78,6 @@ pub enum UsageError {
         /// What was typed.
         baseline: PathBuf,
     },
-    /// Not there yet.
-    #[error(
-        "--python-objects classes is not there yet; count each object with --python-objects exact, or none of the small ones with off"
-    )]
-    NoPythonClasses,
     /// No file that could exist already.
     #[error("--force replaces a file: add -o FILE or --junit FILE")]
     NothingToReplace,

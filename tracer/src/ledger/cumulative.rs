@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use tracer_common::Space;
 
 use super::{
-    Amount, Iteration, KEPT_ITERATIONS, MemoryParts, Plan, StackKey, StackView, Totals,
-    account::Account, memory::MemoryBooks, timeline::Timeline,
+    Amount, ClassGrowth, ClassSample, Iteration, KEPT_ITERATIONS, MemoryParts, Plan, StackKey,
+    StackView, Totals, account::Account, classes::ClassBooks, memory::MemoryBooks,
+    timeline::Timeline,
 };
 
 /// The cumulative truth per stack, over all iterations so far.
@@ -26,6 +27,7 @@ pub struct Ledger {
     /// RSS at the last mark.
     pub(super) mark_rss: Option<u64>,
     pub(super) memory: MemoryBooks,
+    pub(super) classes: ClassBooks,
     /// Whether more than one process was recorded, one after the other.
     pub(super) several_processes: bool,
     /// Blocks of address spaces before this one are gone.
@@ -53,12 +55,12 @@ pub struct RssChange {
 impl Ledger {
     /// Empty books.
     pub fn new(plan: Plan) -> Self {
-        Self::keeping(plan, KEPT_ITERATIONS)
+        Self::keeping(&plan, KEPT_ITERATIONS)
     }
 
-    pub(super) fn keeping(plan: Plan, limit: usize) -> Self {
+    pub(super) fn keeping(plan: &Plan, limit: usize) -> Self {
         Self {
-            plan,
+            plan: *plan,
             stacks: BTreeMap::new(),
             timeline: Timeline::new(limit),
             pushed: 0,
@@ -71,6 +73,7 @@ impl Ledger {
             },
             mark_rss: None,
             memory: MemoryBooks::starting(plan.memory_at_start),
+            classes: ClassBooks::starting(plan.classes_at_start.as_ref()),
             several_processes: false,
             oldest_space: Space(0),
         }
@@ -140,6 +143,16 @@ impl Ledger {
     /// What the growth of resident memory is made of; `None` where it was not read at two marks.
     pub fn memory(&self) -> Option<MemoryParts> {
         self.memory.parts()
+    }
+
+    /// Growth of Python's objects by size class; `None` where they were not read at two marks.
+    pub fn class_growth(&self) -> Option<ClassGrowth> {
+        self.classes.growth()
+    }
+
+    /// Python's objects by size class when they were read last.
+    pub fn classes(&self) -> Option<&ClassSample> {
+        self.classes.newest()
     }
 
     /// Highest live bytes from the baseline to the end.

@@ -2,7 +2,7 @@
 
 use tracer_common::RowCounts;
 
-use super::{Amount, MarkTrigger, mappings::MappingTotals};
+use super::{Amount, ClassSample, MarkTrigger, mappings::MappingTotals};
 
 /// One iteration; or, in a very long run, neighbours merged into one entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct Iteration {
     pub rss_bytes: u64,
     /// What of it is of no file, in bytes, where that was read.
     pub anonymous_bytes: Option<u64>,
+    /// Python's objects by size class at its end, where they were read: in none of the figures above.
+    pub classes: Option<Box<ClassSample>>,
     /// What was mapped and unmapped in it: the second domain, in none of the figures above.
     pub mappings: MappingTotals,
 }
@@ -68,6 +70,7 @@ impl Iteration {
         self.peak_bytes = self.peak_bytes.max(next.peak_bytes);
         self.rss_bytes = next.rss_bytes;
         self.anonymous_bytes = next.anonymous_bytes;
+        self.classes = next.classes;
         self.mappings.absorb(next.mappings);
     }
 }

@@ -6,6 +6,7 @@
 
 mod account;
 mod amount;
+mod classes;
 mod cumulative;
 mod iteration;
 mod key;
@@ -26,6 +27,7 @@ mod rule_tests;
 pub(crate) mod samples;
 
 pub use amount::Amount;
+pub use classes::{ClassGrowth, ClassSample, SIZE_CLASSES};
 pub use cumulative::{Ledger, RssChange};
 pub use iteration::Iteration;
 pub use key::StackKey;

@@ -91,8 +91,7 @@ impl Model {
 
 /// Runs both, and returns the ledger with the model's live sets at every mark.
 fn run(events: &[Event], warmup: usize, limit: usize) -> (Ledger, Vec<BTreeMap<StackKey, Amount>>) {
-    let mut ledger =
-        Ledger::keeping(Plan { warmup, rss_at_start: None, memory_at_start: None }, limit);
+    let mut ledger = Ledger::keeping(&Plan { warmup, ..Plan::default() }, limit);
     let mut model = Model::default();
     let mut marks = vec![BTreeMap::new()];
     for event in events.iter().chain([&Event::Mark]) {

@@ -10,6 +10,7 @@ impl Ledger {
         self.pushed = self.pushed.saturating_add(1);
         let (rows, exec) = (std::mem::take(&mut record.rows), record.exec);
         let (new_process, memory) = (record.new_process, record.memory);
+        let classes = record.classes;
         let mut iteration = self.open(record);
         let entry = self.timeline.position(&iteration);
         let ended = if new_process { self.end_process(entry) } else { Amount::ZERO };
@@ -29,6 +30,7 @@ impl Ledger {
         if !iteration.partial {
             self.memory.mark(self.pushed, self.live.bytes, memory, is_baseline);
         }
+        self.classes.end(self.pushed, classes.as_ref(), !iteration.partial, is_baseline);
         if is_baseline {
             self.set_baseline();
         }
@@ -56,6 +58,7 @@ impl Ledger {
             peak_bytes: record.peak_bytes,
             rss_bytes: record.rss_bytes,
             anonymous_bytes: record.memory.map(|memory| memory.anonymous_bytes),
+            classes: record.classes.map(Box::new),
             mappings: record.mappings,
         }
     }

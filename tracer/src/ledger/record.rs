@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tracer_common::{RowCounts, Space, Trigger};
 
-use super::{MemorySample, StackKey, StartSample, mappings::MappingTotals};
+use super::{ClassSample, MemorySample, StackKey, StartSample, mappings::MappingTotals};
 
 /// What made the mark that ended an iteration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -67,6 +67,8 @@ pub struct Plan {
     pub rss_at_start: Option<u64>,
     /// The same exactly, if that was read.
     pub memory_at_start: Option<StartSample>,
+    /// Python's objects by size class when the trace began, if they were read.
+    pub classes_at_start: Option<ClassSample>,
 }
 
 /// A finished epoch: what happened from one mark to the next.
@@ -88,6 +90,8 @@ pub struct EpochRecord {
     pub rss_bytes: u64,
     /// The same exactly, with what it is made of, where that was read.
     pub memory: Option<MemorySample>,
+    /// Python's objects by size class at its end, where they were read.
+    pub classes: Option<ClassSample>,
     /// What was mapped and unmapped in it, over all stacks.
     pub mappings: MappingTotals,
     /// What happened to the blocks of each stack, in any order.

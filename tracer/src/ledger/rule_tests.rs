@@ -8,7 +8,7 @@ use super::{
 };
 
 fn ledger(warmup: usize, records: impl IntoIterator<Item = EpochRecord>) -> Ledger {
-    let mut ledger = Ledger::new(Plan { warmup, rss_at_start: Some(1_000), memory_at_start: None });
+    let mut ledger = Ledger::new(Plan { warmup, rss_at_start: Some(1_000), ..Plan::default() });
     records.into_iter().for_each(|record| ledger.push(record));
     ledger
 }

@@ -31,6 +31,7 @@ pub(crate) fn epoch(rows: Vec<(StackKey, RowCounts)>) -> EpochRecord {
         peak_bytes: 0,
         rss_bytes: 0,
         memory: None,
+        classes: None,
         mappings: MappingTotals::default(),
         rows,
         new_process: false,

@@ -69,6 +69,16 @@ impl Interpreter {
         self.memory.u64(self.places.code_type.wrapping_add(DEALLOCATOR)).map(Addr)
     }
 
+    /// How many interpreters there are now that may have an allocator of their own, which those with a GIL of their own have (from
+    /// 3.12 on): all but the main one.
+    pub fn others(&self) -> usize {
+        if self.version.minor < 12 {
+            return 0;
+        }
+        let all = threads::interpreters(&self.memory, &self.layout, self.places.head);
+        all.map_or(0, |all| all.len().saturating_sub(1))
+    }
+
     /// The memory of its process.
     pub fn memory(&self) -> &Arc<Memory> {
         &self.memory

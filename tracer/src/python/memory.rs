@@ -33,6 +33,19 @@ impl Memory {
         self.0.read_exact_at(bytes, address)
     }
 
+    /// Fills `bytes` from `address` on, as far as memory is mapped; how many it filled, 0 where the process is gone.
+    pub fn read_some(&self, address: u64, bytes: &mut [u8]) -> usize {
+        let mut filled = 0;
+        // The kernel hands out so much at a time, and takes positions as signed numbers.
+        while let Some(at) =
+            address.checked_add(filled as u64).filter(|at| i64::try_from(*at).is_ok())
+            && let Ok(read @ 1..) = self.0.read_at(&mut bytes[filled..], at)
+        {
+            filled += read;
+        }
+        filled
+    }
+
     pub(super) fn array<const N: usize>(&self, address: u64) -> Option<[u8; N]> {
         let mut bytes = [0; N];
         self.read(address, &mut bytes).ok()?;

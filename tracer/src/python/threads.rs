@@ -19,16 +19,22 @@ pub(super) struct ThreadState {
 /// All of them; `None` where the lists lead astray, as they also may while they are being changed.
 pub(super) fn all(memory: &Memory, layout: &Layout, head: u64) -> Option<Vec<ThreadState>> {
     let mut threads = Vec::new();
-    let mut interpreter = memory.u64(head)?;
-    for _ in 0..MAX_INTERPRETERS {
-        if interpreter == 0 {
-            break;
-        }
+    for interpreter in interpreters(memory, layout, head)? {
         let first = memory.u64(interpreter.wrapping_add(layout.interpreter.threads.into()))?;
         add(&mut threads, memory, layout, interpreter, first)?;
-        interpreter = memory.u64(interpreter.wrapping_add(layout.interpreter.next.into()))?;
     }
     Some(threads)
+}
+
+/// The addresses of the `PyInterpreterState`s; `None` as above.
+pub(super) fn interpreters(memory: &Memory, layout: &Layout, head: u64) -> Option<Vec<u64>> {
+    let mut interpreters = Vec::new();
+    let mut interpreter = memory.u64(head)?;
+    while interpreter != 0 && interpreters.len() < MAX_INTERPRETERS {
+        interpreters.push(interpreter);
+        interpreter = memory.u64(interpreter.wrapping_add(layout.interpreter.next.into()))?;
+    }
+    Some(interpreters)
 }
 
 fn add(

@@ -9,14 +9,16 @@ use crate::{
     units::{Addr, Pid},
 };
 
-/// Why `--python-objects exact` can't be had of a process, and what can be done instead.
+/// Why what `--python-objects` asks for can't be had of a process, and what can be done instead.
 #[derive(Debug, Error)]
 pub enum PythonObjectsError {
     /// It is not Python.
     #[error(
-        "--python-objects exact: process {pid} has no CPython interpreter mapped; leave the option out, or trace the process that has one"
+        "--python-objects {how}: process {pid} has no CPython interpreter mapped; leave the option out, or trace the process that has one"
     )]
     NoInterpreter {
+        /// The option's value.
+        how: &'static str,
         /// The target.
         pid: Pid,
     },

@@ -10,7 +10,7 @@ use super::{
     memory::{Functions, Memory},
 };
 use crate::{
-    sites::{FunctionSites, ObjectTables, Role, TableError, bypasses, target_function},
+    sites::{self, FunctionSites, ObjectTables, Role, TableError, bypasses, target_function},
     target::{Location, ModuleId, Modules, read_object},
     units::{Addr, ElfAddr, Pid},
 };
@@ -67,6 +67,27 @@ impl Interpreter {
         let memory = read(tables.memory).map_err(unreadable)?;
         let functions = self.named(modules, object, memory, raw)?;
         Ok(if functions.is_empty() { Objects::Heap } else { Objects::Functions(functions) })
+    }
+
+    /// Whether other functions stand before its allocator, which may ask it for more than they were asked for: the hooks of
+    /// `PYTHONMALLOC=debug` or `tracemalloc`. Its own functions work on no context.
+    pub fn has_hooks(&self, modules: &Modules, pid: Pid) -> bool {
+        let context = self.tables.as_ref().ok().and_then(|tables| {
+            Memory::open(pid).and_then(|it| it.context(modules, self.module, tables.object)).ok()
+        });
+        context.is_some_and(|context| context != 0)
+    }
+
+    /// Where its variables lie in a process: stretches of addresses, the first and the one after the last. None where it isn't
+    /// mapped.
+    pub fn data(&self, modules: &Modules) -> Vec<(u64, u64)> {
+        let Ok((_, object)) = self.object(modules, self.module) else { return Vec::new() };
+        let segments = sites::data_segments(&object);
+        let placed = segments.into_iter().filter_map(|(address, bytes)| {
+            let start = modules.address_of(self.module, address)?.0;
+            Some((start, start.checked_add(bytes)?))
+        });
+        placed.collect()
     }
 
     /// Checks that all of its code calls these functions, and does nothing of their work itself.

@@ -34,6 +34,27 @@ impl Memory {
         module: ModuleId,
         place: TablePlace,
     ) -> io::Result<Functions> {
+        let [_context, functions @ ..] = self.table(modules, module, place)?;
+        Ok(functions.map(Addr))
+    }
+
+    /// The context in that table: what a function works on that passes requests on to others.
+    pub(super) fn context(
+        &self,
+        modules: &Modules,
+        module: ModuleId,
+        place: TablePlace,
+    ) -> io::Result<u64> {
+        let [context, ..] = self.table(modules, module, place)?;
+        Ok(context)
+    }
+
+    fn table(
+        &self,
+        modules: &Modules,
+        module: ModuleId,
+        place: TablePlace,
+    ) -> io::Result<[u64; WORDS]> {
         let address_of = |address: ElfAddr| {
             let unmapped = || io::Error::new(io::ErrorKind::NotFound, "its code is not mapped");
             modules.address_of(module, address).ok_or_else(unmapped)
@@ -45,8 +66,7 @@ impl Memory {
                 base.wrapping_add(offset)
             }
         };
-        let [_context, functions @ ..] = self.words::<WORDS>(table)?;
-        Ok(functions.map(Addr))
+        self.words(table)
     }
 
     fn words<const N: usize>(&self, address: u64) -> io::Result<[u64; N]> {

@@ -7,7 +7,7 @@ use tracer_common::{Domain, StackId};
 use super::{
     FileEntry, GrowthPart, Inputs, IterationBlock, IterationEntry, LedgerEntry, MappingsEntry,
     Report, RssEntry, SCHEMA_VERSION, StabilityEntry, StackEntry, SuppressionEntry, Survivor,
-    UnwindingEntry, document::TextParts, stack_entry::PerIteration,
+    UnwindingEntry, document::TextParts, python_classes, stack_entry::PerIteration,
 };
 use crate::{
     analysis::{Cohort, History, Place, Step, Trend, responsible, trend},
@@ -42,6 +42,8 @@ impl<'a> Report<'a> {
             unwinding: UnwindingEntry::new(&stacks),
             mappings: MappingsEntry::new(&inputs),
             python_objects: inputs.python_objects,
+            python_classes: python_classes::entries(ledger),
+            python_classes_read: python_classes::readings(ledger),
             suppressions: SuppressionEntry::all(inputs.judging.suppressions, &stacks),
             gates,
             text: TextParts {

@@ -5,6 +5,7 @@ use super::{
     closing::{basis, write_closing, write_warning},
     mappings,
     page::Page,
+    python_classes,
     tables::write_iterations,
     temporary,
     verdicts::write_verdicts,
@@ -24,6 +25,7 @@ pub fn detailed(report: &Report<'_>, palette: Palette) -> Vec<u8> {
     write_verdicts(report, &mut page);
     temporary::write_section(report, &mut page);
     mappings::write_section(report, &mut page);
+    python_classes::write_section(report, &mut page);
     write_closing(report, "[DEBUG] ", &mut page);
     page.into_bytes()
 }

@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use super::{
-    CountedObjects, EventLedger, FileEntry, IterationBlock, IterationEntry, LedgerEntry,
-    MappingsEntry, RssEntry, StabilityEntry, StackEntry, SuppressionEntry, Target, TotalsEntry,
-    UnwindingEntry,
+    ClassEntry, ClassReadings, CountedObjects, EventLedger, FileEntry, IterationBlock,
+    IterationEntry, LedgerEntry, MappingsEntry, RssEntry, StabilityEntry, StackEntry,
+    SuppressionEntry, Target, TotalsEntry, UnwindingEntry,
 };
 use crate::{gates::Outcome, ledger::RssChange};
 
@@ -41,6 +41,10 @@ pub struct Report<'a> {
     pub mappings: MappingsEntry<'a>,
     /// How Python's objects were counted; `None` where the target is not Python.
     pub python_objects: Option<&'a CountedObjects>,
+    /// Python's objects by size class, in none of the figures above; `None` where they were not read.
+    pub python_classes: Option<Vec<ClassEntry>>,
+    /// Between which readings their growth was taken.
+    pub python_classes_read: Option<ClassReadings>,
     /// The suppressions, in their file's order.
     pub suppressions: Vec<SuppressionEntry<'a>>,
     /// The gates that were set.

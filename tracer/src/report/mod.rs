@@ -20,6 +20,7 @@ mod loss;
 mod mappings;
 mod page;
 mod palette;
+mod python_classes;
 mod python_objects;
 mod short;
 mod size;
@@ -62,6 +63,7 @@ pub use mappings::{
     BornBytes, MappedStackEntry, MappingInputs, MappingStep, MappingsEntry, stacks_of_mappings,
 };
 pub use palette::Palette;
+pub use python_classes::{ClassEntry, ClassReadings, ClassStep};
 pub use python_objects::CountedObjects;
 pub use short::short;
 pub use size::{mib, signed_size, size};

@@ -12,6 +12,13 @@ pub enum CountedObjects {
     Hindered(String),
     /// Each, by probes on Python's own allocator: in the domain `python`.
     Probed,
+    /// By size class, out of its allocator's books: in no figure but `python_classes`.
+    Classes {
+        /// Whether other functions stand before that allocator.
+        hooks: bool,
+        /// How many interpreters there were that may have an allocator of their own, which is not read.
+        others: usize,
+    },
     /// Each, as a block of the C allocator.
     Heap {
         /// Whether memtrace had Python take them from there.
@@ -23,9 +30,15 @@ impl CountedObjects {
     fn way(&self) -> Option<&'static str> {
         match self {
             Self::No | Self::Hindered(_) => None,
+            Self::Classes { .. } => Some("classes"),
             Self::Probed => Some("probes"),
             Self::Heap { .. } => Some("malloc"),
         }
+    }
+
+    /// Whether each object is in the heap's figures or those of the domain `python`.
+    fn is_each(&self) -> bool {
+        matches!(self, Self::Probed | Self::Heap { .. })
     }
 
     /// What the report says of it.
@@ -36,6 +49,23 @@ impl CountedObjects {
                 .to_owned(),
             Self::Hindered(why) => {
                 format!("Python's objects up to 512 bytes are not counted: {why}")
+            }
+            Self::Classes { hooks, others } => {
+                let hooks = if *hooks {
+                    ", with what PYTHONMALLOC=debug (24 bytes) or other hooks add to each"
+                } else {
+                    ""
+                };
+                let others = match others {
+                    0 => String::new(),
+                    some => format!(
+                        ", but not those of interpreters with a GIL of their own (seen beside the main one: {some})"
+                    ),
+                };
+                format!(
+                    "Python's objects up to 512 bytes are counted by size class{hooks}{others}; --python-objects exact \
+                     counts each, on its line, and slows Python down some 50 times"
+                )
             }
             Self::Probed => "Python's objects: each is counted (--python-objects exact)".to_owned(),
             Self::Heap { by_us: true } => {
@@ -53,7 +83,7 @@ impl CountedObjects {
 impl Serialize for CountedObjects {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut entry = serializer.serialize_struct("python_objects", 3)?;
-        entry.serialize_field("counted", &self.way().is_some())?;
+        entry.serialize_field("counted", &self.is_each())?;
         entry.serialize_field("by", &self.way())?;
         entry.serialize_field("note", &self.line())?;
         entry.end()

@@ -47,7 +47,7 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn new(warmup: usize, stacks: NamedStacks, records: Vec<EpochRecord>) -> Self {
         let mut ledger =
-            Ledger::new(Plan { warmup, rss_at_start: Some(20 * MIB), memory_at_start: None });
+            Ledger::new(Plan { warmup, rss_at_start: Some(20 * MIB), ..Plan::default() });
         let mut printed = String::new();
         for record in records {
             ledger.push(record);

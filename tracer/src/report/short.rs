@@ -7,6 +7,7 @@ use super::{
     closing::{basis, write_closing, write_warning},
     mappings,
     page::{Page, visible},
+    python_classes,
     size::{signed_size, size},
     tables::write_table,
 };
@@ -38,6 +39,7 @@ pub fn short(report: &Report<'_>, palette: Palette) -> Vec<u8> {
         size(i64::try_from(block.peak_bytes).unwrap_or(i64::MAX)),
     ));
     mappings::write_line(report, &mut page);
+    python_classes::write_line(report, &mut page);
     write_closing(report, "", &mut page);
     page.into_bytes()
 }

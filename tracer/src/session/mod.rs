@@ -25,6 +25,7 @@ mod pid;
 mod prober;
 mod progress;
 mod python;
+mod python_classes;
 mod python_code;
 mod python_frames;
 mod python_objects;

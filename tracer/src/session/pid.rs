@@ -45,7 +45,7 @@ pub(super) async fn run(config: &TraceConfig, pid: Pid) -> Result<Exit, SessionE
     // linker's is.
     while prober.refresh(&mut kernel, &mut modules, &mut unwinding)? {}
     prober.check(&modules)?;
-    prober.probe_objects(&mut kernel, &modules, config.python_objects)?;
+    prober.probe_objects(&mut kernel, &modules, config)?;
     steps.done("setting probes");
     unwinding.finish(&mut kernel)?;
     steps.done("making unwind tables (the rest of them)");

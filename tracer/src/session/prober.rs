@@ -77,7 +77,7 @@ impl Prober {
             files: BTreeMap::new(),
             linkers: Linkers::default(),
             placed: BTreeMap::new(),
-            objects: ObjectProbes::default(),
+            objects: ObjectProbes::new(config),
         }
     }
 

@@ -131,6 +131,15 @@ impl Python {
         Ok(())
     }
 
+    /// How many interpreters, beside the main ones, may have an allocator of their own now.
+    pub(super) fn others(&self) -> usize {
+        let ready = self.images.values().map(|image| match image {
+            Image::Ready { interpreter, .. } => interpreter.others(),
+            Image::Unfit => 0,
+        });
+        ready.sum()
+    }
+
     /// Takes a code object from its copy. Frames of it follow.
     pub(super) fn keep(&mut self, code: NewCode) {
         let NewCode { space, code, checksum, head, file, name, lines } = code;

@@ -2,10 +2,11 @@
 
 use std::{ffi::OsString, sync::Arc};
 
-use super::{SessionError, prober::Prober};
+use super::{SessionError, prober::Prober, python_classes::ClassReader};
 use crate::{
     bpf::{Kernel, ProbedFile},
-    cli::{PythonObjects, TraceConfig},
+    cli::{PythonObjects, Target, TraceConfig},
+    ledger::ClassSample,
     python_objects::{
         CommandObjects, Interpreter, ObjectFunction, Objects, PythonObjectsError, VARIABLE,
         for_command,
@@ -13,6 +14,7 @@ use crate::{
     report::CountedObjects,
     sites,
     target::{Module, Modules},
+    units::Pid,
 };
 
 /// What is known of Python's objects in the target.
@@ -23,11 +25,13 @@ pub(super) struct ObjectProbes {
     /// What is probed.
     functions: Vec<ObjectFunction>,
     counted: CountedObjects,
+    /// With `--python-objects classes`.
+    classes: Option<ClassReader>,
 }
 
 /// What is to be done for a command that is about to be started.
 pub(super) fn command_objects(config: &TraceConfig, command: &[OsString]) -> CommandObjects {
-    if config.python_objects == PythonObjects::Off {
+    if config.python_objects != PythonObjects::Exact {
         return CommandObjects::default();
     }
     let set = std::env::var_os(VARIABLE);
@@ -47,6 +51,13 @@ pub(super) fn command_objects(config: &TraceConfig, command: &[OsString]) -> Com
 }
 
 impl ObjectProbes {
+    /// What is wanted. A command has no objects yet; what a process has is read when its probes are set.
+    pub(super) fn new(config: &TraceConfig) -> Self {
+        let is_command = matches!(config.target, Target::Exec { .. });
+        let is_wanted = config.python_objects == PythonObjects::Classes;
+        Self { classes: is_wanted.then(|| ClassReader::new(is_command)), ..Self::default() }
+    }
+
     /// What was done for the command whose they are.
     pub(super) fn are_of_command(&mut self, objects: &CommandObjects) {
         self.counted = match objects {
@@ -60,7 +71,33 @@ impl ObjectProbes {
 
     /// What the report says; `None` where the target is not Python.
     pub(super) fn counted(&self) -> Option<&CountedObjects> {
-        (!self.interpreters.is_empty()).then_some(&self.counted)
+        let by_class = self.classes.as_ref().and_then(|classes| classes.counted.as_ref());
+        (!self.interpreters.is_empty()).then_some(by_class.unwrap_or(&self.counted))
+    }
+
+    /// Objects by size class when the trace began, with `--python-objects classes`, if they could be read.
+    pub(super) fn first_classes(&self) -> Option<ClassSample> {
+        self.classes.as_ref()?.first
+    }
+
+    /// Notes how many interpreters may have an allocator of their own, whose objects are not read: the most that there were.
+    pub(super) fn note_others(&mut self, now: usize) {
+        if let Some(reader) = &mut self.classes
+            && let Some(CountedObjects::Classes { others, .. }) = &mut reader.counted
+        {
+            *others = now.max(*others);
+        }
+    }
+
+    /// Reads the target's objects by size class, if that is wanted and can be done; `needed`: also where it was done a moment
+    /// ago.
+    pub(super) fn sample_classes(
+        &mut self,
+        pid: Pid,
+        modules: &Modules,
+        needed: bool,
+    ) -> Option<ClassSample> {
+        self.classes.as_mut()?.sample(pid, modules, &self.interpreters, needed)
     }
 
     /// Notes a module that was mapped, if it has an interpreter in it.
@@ -89,11 +126,19 @@ impl Prober {
         &mut self,
         kernel: &mut Kernel,
         modules: &Modules,
-        wish: PythonObjects,
+        config: &TraceConfig,
     ) -> Result<(), SessionError> {
+        let wish = config.python_objects;
         let is_wanted = wish == PythonObjects::Exact;
-        if is_wanted && self.objects.interpreters.is_empty() {
-            return Err(PythonObjectsError::NoInterpreter { pid: self.pid() }.into());
+        let is_asked = wish != PythonObjects::Off && !config.python_objects_by_default;
+        if is_asked && self.objects.interpreters.is_empty() {
+            let how = if is_wanted { "exact" } else { "classes" };
+            return Err(PythonObjectsError::NoInterpreter { how, pid: self.pid() }.into());
+        }
+        let pid = self.pid();
+        let first = self.objects.sample_classes(pid, modules, true);
+        if let Some(classes) = &mut self.objects.classes {
+            classes.first = first;
         }
         let mut functions = Vec::new();
         for interpreter in &self.objects.interpreters {

@@ -18,7 +18,7 @@ use crate::{
     bpf::{Event, FinishedEpoch, Kernel, NewPython, NewStack, UserMark},
     cli::{BenchMode, TraceConfig},
     ledger::{
-        EpochRecord, Ledger, MarkTrigger, MemorySample, Plan, StackKey,
+        ClassSample, EpochRecord, Ledger, MarkTrigger, MemorySample, Plan, StackKey,
         mappings::{Change, Mappings, UnknownChange},
     },
     target::{Modules, Process},
@@ -100,6 +100,7 @@ impl Recorder {
         let ledger = Ledger::new(Plan {
             warmup: config.warmup,
             rss_at_start: rss.filter(|_| is_only),
+            classes_at_start: prober.objects.first_classes().filter(|_| is_only),
             memory_at_start: memory.first.filter(|_| is_only && config.warmup == 0),
         });
         let pending = Pending { start_ns: now_ns(), ..Pending::default() };
@@ -354,6 +355,7 @@ impl Recorder {
         );
         self.iterations += 1;
         let memory = self.sample_memory();
+        let classes = self.sample_classes();
         self.ledger.push(EpochRecord {
             trigger,
             label,
@@ -363,6 +365,7 @@ impl Recorder {
             peak_bytes: pending.peak_bytes,
             rss_bytes: memory.map_or_else(|| self.last_rss(), |memory| memory.rss_bytes),
             memory,
+            classes,
             mappings: self.mappings.totals(),
             rows: pending.rows,
             new_process: self.repeated.is_one_of_several,
@@ -377,11 +380,28 @@ impl Recorder {
 
     /// Reads the target's memory at the mark that is booked, if it is the last one made.
     fn sample_memory(&mut self) -> Option<MemorySample> {
+        let needed = self.is_last_mark_needed()?;
+        self.memory.sample(&self.process, &self.mappings, needed)
+    }
+
+    /// Reads Python's objects by size class, likewise.
+    fn sample_classes(&mut self) -> Option<ClassSample> {
+        let needed = self.is_last_mark_needed()?;
+        let pid = self.process.pid();
+        let sample = self.prober.objects.sample_classes(pid, &self.modules, needed);
+        if sample.is_some() {
+            self.prober.objects.note_others(self.python.others());
+        }
+        sample
+    }
+
+    /// Whether growth is taken from or to the mark that is booked; `None` where the target has gone on to another one, or to
+    /// another run.
+    fn is_last_mark_needed(&self) -> Option<bool> {
         if self.repeated.is_one_of_several || !self.finished.is_empty() {
             return None;
         }
-        let needed = !self.is_recording() || self.goal.is_decisive(&self.ledger, self.iterations);
-        self.memory.sample(&self.process, &self.mappings, needed)
+        Some(!self.is_recording() || self.goal.is_decisive(&self.ledger, self.iterations))
     }
 
     /// As it was read when the mark that is booked was heard of; 0 for one that others have followed since. Of a run

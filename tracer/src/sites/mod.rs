@@ -6,6 +6,7 @@
 //! the function's first byte, and what can't be read is not probed.
 
 mod allocator;
+mod data;
 mod demangle;
 mod dynamic;
 pub(crate) mod elf;
@@ -27,6 +28,7 @@ pub(crate) mod testing;
 mod usdt;
 
 pub use allocator::{Allocator, FunctionSites, Note, allocator_sites};
+pub use data::data_segments;
 pub use error::{FindError, SitesError};
 pub use finder::{Needs, Site, find_site};
 pub use functions::{Family, Role, role_of};

@@ -1,0 +1,114 @@
+//! Reading Python's objects by size class at marks: out of the allocator's books in the target's memory, which takes a
+//! millisecond for 100 MiB of them and slows nobody down.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    ledger::ClassSample,
+    python_objects::{Interpreter, NotFound, Objects, Pools, ProcessView},
+    report::CountedObjects,
+    target::Modules,
+    units::Pid,
+};
+
+/// Reading may take this part of the time.
+const SHARE: u32 = 50;
+
+/// Where the books are, and what came of reading them.
+#[derive(Debug, Default)]
+pub(super) struct ClassReader {
+    found: Option<(ProcessView, Pools)>,
+    last: Option<(Instant, Duration)>,
+    /// What the target had when the trace began.
+    pub(super) first: Option<ClassSample>,
+    /// What the report says: of the last reading that something was learned from.
+    pub(super) counted: Option<CountedObjects>,
+}
+
+impl ClassReader {
+    /// Before anything was read. A command has no objects at its start.
+    pub(super) fn new(is_command: bool) -> Self {
+        Self { first: is_command.then(ClassSample::default), ..Self::default() }
+    }
+
+    /// Reads them, unless that has taken too much of the time; `needed`: whether or not. `None` where they aren't read or can't
+    /// be.
+    pub(super) fn sample(
+        &mut self,
+        pid: Pid,
+        modules: &Modules,
+        interpreters: &[Interpreter],
+        needed: bool,
+    ) -> Option<ClassSample> {
+        let due = self.last.is_none_or(|(at, took)| at.elapsed() >= took * SHARE);
+        if !due && !needed {
+            return None;
+        }
+        let mut start = Instant::now();
+        let mut sample = self.read();
+        if sample.is_none() {
+            self.look(pid, modules, interpreters);
+            if self.found.is_some() {
+                // The search is not made again.
+                tracing::debug!("Python's pools found in {:.1} ms", milliseconds(start));
+                start = Instant::now();
+                sample = self.read();
+            }
+        }
+        self.last = Some((Instant::now(), start.elapsed()));
+        if let Some(sample) = sample {
+            let blocks: u64 = sample.blocks.iter().sum();
+            tracing::debug!(
+                "Python's objects read by size class in {:.1} ms: {blocks} blocks",
+                milliseconds(start)
+            );
+        }
+        sample
+    }
+
+    fn read(&mut self) -> Option<ClassSample> {
+        let (view, pools) = self.found.as_mut()?;
+        let sample = pools.read(view);
+        if sample.is_none() {
+            self.found = None;
+        }
+        sample
+    }
+
+    /// Looks for the books in the image that the target has now.
+    fn look(&mut self, pid: Pid, modules: &Modules, interpreters: &[Interpreter]) {
+        for interpreter in interpreters {
+            let data = interpreter.data(modules);
+            let Ok(view) = ProcessView::of(pid) else { return };
+            if data.is_empty() {
+                continue;
+            }
+            if matches!(interpreter.objects(modules, pid), Ok(Objects::Heap)) {
+                self.counted = Some(CountedObjects::Heap { by_us: false });
+                continue;
+            }
+            match Pools::find(&view, &data) {
+                Ok(pools) => {
+                    let hooks = interpreter.has_hooks(modules, pid);
+                    self.counted = Some(CountedObjects::Classes { hooks, others: 0 });
+                    self.found = Some((view, pools));
+                    return;
+                }
+                Err(why) => self.miss(interpreter, why),
+            }
+        }
+    }
+
+    fn miss(&mut self, interpreter: &Interpreter, why: NotFound) {
+        let why =
+            format!("{}: {why}; --python-objects exact counts each", interpreter.path.display());
+        // Of a target that has ended, nothing is found, and what was is to be told.
+        if !matches!(self.counted, Some(CountedObjects::Classes { .. })) {
+            self.counted = Some(CountedObjects::Hindered(why));
+        }
+    }
+}
+
+fn milliseconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
+}
