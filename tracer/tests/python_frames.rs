@@ -193,7 +193,7 @@ fn until_it_is_set_up_it_is_not_ready() -> Result<()> {
     for python in interpreters() {
         let python_command = python.command();
         let command = [python_command.get_program(), "-c".as_ref(), PAUSE.as_ref()];
-        let held = Held::start(&command.map(Into::into), None)?;
+        let held = Held::start(&command.map(Into::into), None, &[])?;
         let pid = held.pid();
         let (mut finder, mut modules) = (Finder::default(), Modules::default());
         let mut look = || {
