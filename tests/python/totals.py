@@ -10,6 +10,7 @@ import collections
 import dataclasses
 import io
 import json
+import os
 import sys
 import tracemalloc
 
@@ -123,15 +124,20 @@ def traced():
         yield frame.filename, frame.lineno, statistic.size, statistic.count
 
 
+def wait():
+    """For a line, which is empty. Not by `sys.stdin`, whose buffers would be among what is compared."""
+    os.read(0, 1)
+
+
 def main():
     with_tracemalloc = sys.argv[1:] == ["tracemalloc"]
     print("ready", flush=True)
-    sys.stdin.readline()
+    wait()
     if with_tracemalloc:
         tracemalloc.start(1)
     make()
     print("made", flush=True)
-    sys.stdin.readline()
+    wait()
     if with_tracemalloc:
         print(json.dumps(list(traced())), flush=True)
 
