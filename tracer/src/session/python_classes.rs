@@ -1,5 +1,5 @@
-//! Reading Python's objects by size class at marks: out of the allocator's books in the target's memory, which takes a
-//! millisecond for 100 MiB of them and slows nobody down.
+//! Reading Python's objects by size class at marks: out of the allocator's books in the target's memory, which takes
+//! some 5 ms for 100 MiB of pools and slows nobody down.
 
 use std::time::{Duration, Instant};
 
