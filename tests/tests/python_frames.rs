@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context as _, Result};
-use memtrace_tests::{Document, Memtrace, Program, Python, cannot_trace};
+use memtrace_tests::{Document, Memtrace, Program, Python, SYSTEM_PYTHON, cannot_trace};
 use serde_json::Value;
 
 /// What `stacks.py` allocates at its places has at least so many bytes, and nothing else does.
@@ -135,4 +135,46 @@ fn found(report: &Document) -> BTreeMap<Frames, i64> {
 
 fn text_of(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
+}
+
+/// One chain: the line of Python, the C function that it calls, the library's own that allocates.
+#[test]
+fn a_line_and_the_native_code_that_it_calls() -> Result<()> {
+    const BYTES: i64 = 3_000_000;
+    if cannot_trace(&[]) {
+        return Ok(());
+    }
+    let folder = tempfile::tempdir()?;
+    let (script, file) = (folder.path().join("query.py"), folder.path().join("report"));
+    let lines = [
+        "import sqlite3",
+        "db = sqlite3.connect(':memory:')",
+        "db.execute('CREATE TABLE t (x)')",
+        "def fill():",
+        "    db.execute('INSERT INTO t VALUES (randomblob(3000000))')",
+        "fill()",
+    ];
+    fs::write(&script, lines.join("\n"))?;
+    let finished = Memtrace::new(["exec", "--format", "json", "--min-size", "1000000", "-o"])
+        .arg(&file)
+        .args("--")
+        .arg(SYSTEM_PYTHON)
+        .arg(&script)
+        .run()?;
+    finished.expect_code(0);
+    let report = Document::read(&file)?;
+    let stack = report.stacks().into_iter().find(|stack| stack.number("alloc_bytes") >= BYTES);
+    let stack = stack.context("no stack has the blob")?;
+    let expected = [(5, "fill"), (6, "<module>")];
+    let expected =
+        expected.map(|(line, name)| (script.to_string_lossy().into_owned(), line, name.to_owned()));
+    assert_eq!(stack.python_frames(), expected);
+    // What lies inside of the line: first the library, then the module that calls it.
+    let modules: Vec<_> =
+        stack.frames().iter().filter_map(|frame| frame.module.map(str::to_owned)).collect();
+    let last = |name: &str| modules.iter().rposition(|module| module.contains(name));
+    let (library, binding) = (last("/libsqlite3"), last("_sqlite3."));
+    assert!(library.is_some() && library < binding, "{modules:#?}");
+    assert_eq!(stack.unwind(), "complete");
+    Ok(())
 }

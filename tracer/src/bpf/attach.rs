@@ -245,7 +245,14 @@ impl Kernel {
         let path = held_path(file.file);
         let scope = NonZeroU32::new(file.pid.0)
             .map_or(UProbeScope::CallingProcess, UProbeScope::OneProcess);
-        let link = probe.attach(offset.0, path, scope).map_err(|source| BpfError::Attach {
+        let mut attached = probe.attach(offset.0, &path, scope);
+        for _ in 0..ATTEMPTS {
+            if !attached.as_ref().is_err_and(is_interrupted) {
+                break;
+            }
+            attached = probe.attach(offset.0, &path, scope);
+        }
+        let link = attached.map_err(|source| BpfError::Attach {
             function: function.to_owned(),
             path: file.path.to_owned(),
             source: source.into(),
@@ -256,6 +263,23 @@ impl Kernel {
         }
         Ok(())
     }
+}
+
+/// How often a probe is tried that a signal keeps from being set.
+const ATTEMPTS: usize = 100;
+
+/// Whether a signal to us came in between. While the target is at an `execve` the kernel waits for it, unless there is a signal;
+/// and that a target under `exec` stops, or goes on, is one.
+fn is_interrupted(error: &ProgramError) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let io = error.downcast_ref::<std::io::Error>();
+        if io.is_some_and(|error| error.kind() == std::io::ErrorKind::Interrupted) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// The kernel resolves the path once, to the inode; through our own descriptor it is the one that we looked at, whatever

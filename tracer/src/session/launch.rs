@@ -77,6 +77,10 @@ impl Run {
         let mut kernel = load(config, &process, counts_objects)?;
         steps.done("loading the eBPF programs");
         kernel.watch_processes()?;
+        if counts_objects {
+            // From the start: an interpreter makes thousands of stacks before it is ready.
+            kernel.hold_when_full(config.max_stacks)?;
+        }
         // Objects keep their numbers from run to run, and so a stack its id.
         let modules = earlier.as_mut().map(|earlier| std::mem::take(&mut earlier.modules));
         let mut modules = modules.unwrap_or_default();
@@ -96,6 +100,8 @@ impl Run {
             // Each time as well: constructors allocate before the program's entry.
             unwinding.finish(&mut kernel)?;
             if progress == Progress::AtEntry {
+                // It runs on while we make ready to follow it.
+                kernel.hold_images(true)?;
                 memory = MemoryReader::starting(&process, kernel.state()?.live_bytes);
                 return prober.check(&modules);
             }

@@ -170,6 +170,9 @@ impl Recorder {
             self.kernel.mark(UserMark::Full)?;
         }
         let finished = self.kernel.drain()?;
+        if is_full || is_held {
+            tracing::debug!("catching up: rows are full: {is_full}; the target waits: {is_held}");
+        }
         if is_held {
             self.process.resume();
         }

@@ -84,7 +84,8 @@ impl Recorder {
                 | SessionError::Bpf(BpfError::Attach { .. })),
             ) => {
                 self.interruptions += 1;
-                tracing::warn!("a library that was loaded now is not probed: {error}");
+                let error = anyhow::Error::from(error);
+                tracing::warn!("a library that was loaded now is not probed: {error:#}");
                 Ok(())
             }
             other => other,
