@@ -1,7 +1,7 @@
 //! Code objects of Python's, copied as their frames are first told of: the program may free them before user space can read
 //! them. The thread that runs them is in our hands, and its frames hold them.
 
-use core::ffi::c_void;
+use core::{ffi::c_void, mem::offset_of};
 
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
@@ -120,8 +120,7 @@ impl Copy {
         let event = self.event();
         // SAFETY: the window is larger than the event; the helper checks the address that it reads from.
         unsafe {
-            (*event).header =
-                EventHeader { kind: EventKind::PythonCode as u32, space: key.space };
+            (*event).header = EventHeader { kind: EventKind::PythonCode as u32, space: key.space };
             (*event).code = key.code;
             (*event).checksum = key.checksum;
             let head = (&raw mut (*event).head).cast::<c_void>();
@@ -199,8 +198,8 @@ impl Copy {
         let offset = bounded::<{ 255 & !(WORD - 1) }>(offset.into()) as usize;
         // SAFETY: the offset is masked, and aligned with it.
         unsafe {
-            let head = (&raw const (*self.event()).head).cast::<u8>();
-            head.add(offset).cast::<u64>().read_volatile()
+            let word = self.event().cast::<u64>();
+            word.byte_add(offset_of!(PythonCodeEvent, head) + offset).read_volatile()
         }
     }
 

@@ -11,8 +11,8 @@ use tracer_common::{
 };
 
 use crate::{
-    calls::Returned, control, epochs::Now, in_flight, kernel_stack, memo, process, python, raw, tables, tally,
-    walk::walk,
+    calls::Returned, control, epochs::Now, in_flight, kernel_stack, memo, process, python, raw,
+    tables, tally, walk::walk,
 };
 
 #[map]
