@@ -113,7 +113,7 @@ impl Python {
                     other => other?,
                 }
                 kernel.hold_when_full(self.most_rows)?;
-                tracing::info!(
+                tracing::debug!(
                     "Python {} in {}: stacks have its frames",
                     interpreter.version(),
                     interpreter.object()
@@ -167,14 +167,16 @@ impl Python {
                 (stale, "were freed before their names could be read"),
                 (unreadable, "could not be read"),
                 (left_out, "are beyond the most that are kept"),
-                (
-                    without_lines,
-                    "have a line table that is too long, or was freed, and are shown without lines",
-                ),
             ] {
                 if count > 0 {
                     tracing::warn!("{count} of Python's code objects {why}");
                 }
+            }
+            if without_lines > 0 {
+                tracing::debug!(
+                    "{without_lines} of Python's code objects have a line table that is too long, or was freed, and are shown \
+                     without lines"
+                );
             }
         }
     }
