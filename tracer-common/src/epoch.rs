@@ -34,6 +34,16 @@ pub struct RowCounts {
 }
 
 impl RowCounts {
+    /// Adds what happened in another epoch.
+    pub const fn add(&mut self, other: &Self) {
+        self.alloc_bytes += other.alloc_bytes;
+        self.alloc_blocks += other.alloc_blocks;
+        self.free_bytes += other.free_bytes;
+        self.free_blocks += other.free_blocks;
+        self.carried_bytes += other.carried_bytes;
+        self.carried_blocks += other.carried_blocks;
+    }
+
     /// Bytes freed in the epoch that they were allocated in.
     pub const fn temporary_bytes(&self) -> u64 {
         self.free_bytes.saturating_sub(self.carried_bytes)

@@ -36,7 +36,7 @@ pub use python::{
     PythonCodeEvent, PythonCodeKey, PythonConfig, PythonEnd, PythonEvent, PythonFrame, PythonHash,
     PythonPass, PythonText, PythonWalk, python_checksum,
 };
-pub use room::Room;
+pub use room::{ROOM_HELD, ROOM_ROWS, ROOM_WORDS};
 pub use settings::{CodeRange, Control};
 pub use tally::{Tally, TallyKind};
 pub use thread::{CallKind, OperatorCall, ThreadState};

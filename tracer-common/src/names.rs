@@ -30,7 +30,7 @@ pub const ALLOCATORS: &str = "ALLOCATORS";
 pub const PYTHON: &str = "PYTHON";
 /// How often Python's code objects were freed; then 1 if they are counted, else 0. Numbers of 64 bits.
 pub const PYTHON_FREES: &str = "PYTHON_FREES";
-/// [`crate::Room`], one.
+/// [`crate::ROOM_WORDS`] words.
 pub const ROOM: &str = "ROOM";
 /// [`crate::Tally`], one per CPU.
 pub const TALLY: &str = "TALLY";

@@ -1,18 +1,11 @@
-//! How much user space has to catch up with.
+//! How much user space has to catch up with: a map of two words, each of which is written by itself.
 
-use crate::pod;
+/// Which word has the rows that were made since user space set it to 0.
+pub const ROOM_ROWS: u32 = 0;
 
-/// What has come together since user space last looked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct Room {
-    /// Rows made since user space set this to 0.
-    pub rows: u64,
-    /// 1 since the target was stopped because of them, or because the ring buffer is half full; user space sets it to 0, and
-    /// then lets the target go on.
-    pub held: u64,
-}
+/// Which word is 1 since the target was stopped because of these, or because the ring buffer is half full. User space sets it to 0,
+/// and then lets the target go on.
+pub const ROOM_HELD: u32 = 1;
 
-const _: () = assert!(size_of::<Room>() == 16);
-
-pod!(Room);
+/// How many words there are.
+pub const ROOM_WORDS: u32 = 2;

@@ -9,7 +9,9 @@ use aya_ebpf::{
     macros::map,
     maps::Array,
 };
-use tracer_common::{EventHeader, EventKind, LINKING_ADDS, Room, Trigger};
+use tracer_common::{
+    EventHeader, EventKind, LINKING_ADDS, ROOM_HELD, ROOM_ROWS, ROOM_WORDS, Trigger,
+};
 
 use crate::{
     atomic, control,
@@ -18,7 +20,7 @@ use crate::{
 };
 
 #[map]
-static ROOM: Array<Room> = Array::with_max_entries(1, 0);
+static ROOM: Array<u64> = Array::with_max_entries(ROOM_WORDS, 0);
 
 const SIGSTOP: u32 = 19;
 /// The dynamic linker is at nothing (`RT_CONSISTENT` in `link.h`).
@@ -83,9 +85,9 @@ pub fn hold_until_drained() {
     }
     // SAFETY: concerns the current process only, which is the target.
     unsafe { bpf_send_signal(SIGSTOP) };
-    if let Some(room) = room() {
-        // SAFETY: `room` points to an element of a map; one word.
-        unsafe { (&raw mut (*room).held).write_volatile(1) };
+    if let Some(held) = ROOM.get_ptr_mut(ROOM_HELD) {
+        // SAFETY: points to an element of a map; one word.
+        unsafe { held.write_volatile(1) };
     }
 }
 
@@ -93,19 +95,14 @@ pub fn hold_until_drained() {
 #[inline(always)]
 pub fn count_row() {
     let Some(most) = control::most_rows() else { return };
-    let Some(room) = room() else { return };
+    let Some(rows) = ROOM.get_ptr_mut(ROOM_ROWS) else { return };
     // SAFETY: as above.
     unsafe {
-        atomic::add(&raw mut (*room).rows, 1);
-        if (&raw const (*room).rows).read_volatile() >= most {
+        atomic::add(rows, 1);
+        if rows.read_volatile() >= most {
             hold_until_drained();
         }
     }
-}
-
-#[inline(always)]
-fn room() -> Option<*mut Room> {
-    ROOM.get_ptr_mut(0)
 }
 
 /// An interpreter of Python's is about to run the program. Under `exec` it waits until its frames can be walked.

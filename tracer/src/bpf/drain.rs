@@ -77,6 +77,7 @@ impl Kernel {
                 epoch.rows.push((key.space, key.stack, counts));
             }
         }
+        self.rows_are_drained()?;
         self.control.drained = running;
         self.write_control()?;
         Ok(epochs)

@@ -6,7 +6,9 @@ use aya::{
     Ebpf, EbpfLoader, VerifierLogLevel, include_bytes_aligned,
     programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _, UProbe},
 };
-use tracer_common::{Control, Epoch, KernelState, PythonConfig, Room, Tally, Trigger, names};
+use tracer_common::{
+    Control, Epoch, KernelState, PythonConfig, ROOM_HELD, ROOM_ROWS, Tally, Trigger, names,
+};
 
 use super::{
     BpfError, TableStore, TargetGroup, attach::Probe, btf, chain::Chain, code::CodeState,
@@ -370,7 +372,7 @@ impl Kernel {
     }
 
     /// How much there is to catch up with: whether there are so many rows that it is time for [`UserMark::Full`], and whether
-    /// the target stands still for it. Both are void with that: the target is to be let go on, with SIGCONT.
+    /// the target stands still. It is to be let go on then, with SIGCONT.
     ///
     /// # Errors
     ///
@@ -380,14 +382,21 @@ impl Kernel {
         if most == 0 {
             return Ok((false, false));
         }
-        let room = self.maps.room.get(&0, 0).map_err(BpfError::map(names::ROOM))?;
-        let found = (room.rows >= most, room.held != 0);
-        if found.0 || found.1 {
-            let rows = if found.0 { 0 } else { room.rows };
-            let void = Room { rows, held: 0 };
-            self.maps.room.set(0, void, 0).map_err(BpfError::map(names::ROOM))?;
+        let read = |word| self.maps.room.get(&word, 0).map_err(BpfError::map(names::ROOM));
+        let (is_full, is_held) = (read(ROOM_ROWS)? >= most, read(ROOM_HELD)? != 0);
+        if is_held {
+            self.write_room(ROOM_HELD)?;
         }
-        Ok(found)
+        Ok((is_full, is_held))
+    }
+
+    /// The rows that were there are drained.
+    pub(super) fn rows_are_drained(&mut self) -> Result<(), BpfError> {
+        if self.control.most_rows == 0 { Ok(()) } else { self.write_room(ROOM_ROWS) }
+    }
+
+    fn write_room(&mut self, word: u32) -> Result<(), BpfError> {
+        self.maps.room.set(word, 0, 0).map_err(BpfError::map(names::ROOM))
     }
 
     /// Where unwind tables go.

@@ -5,8 +5,8 @@ use aya::{
     maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf},
 };
 use tracer_common::{
-    CodeMap, CodeRange, Control, EpochSlot, KernelState, LiveBlock, LiveKey, PythonConfig, Room,
-    Row, RowKey, Tally, ThreadState, names,
+    CodeMap, CodeRange, Control, EpochSlot, KernelState, LiveBlock, LiveKey, PythonConfig, Row,
+    RowKey, Tally, ThreadState, names,
 };
 
 use super::{BpfError, TableStore};
@@ -24,7 +24,7 @@ pub(super) struct Maps {
     pub(super) allocators: Array<MapData, CodeRange>,
     pub(super) python: Array<MapData, PythonConfig>,
     pub(super) python_frees: Array<MapData, u64>,
-    pub(super) room: Array<MapData, Room>,
+    pub(super) room: Array<MapData, u64>,
     pub(super) tally: PerCpuArray<MapData, Tally>,
     pub(super) events: RingBuf<MapData>,
     pub(super) raw_stacks: RingBuf<MapData>,

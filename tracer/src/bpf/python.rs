@@ -75,6 +75,15 @@ impl Kernel {
         self.write_python_frees(1, 1)
     }
 
+    /// Checksums of code objects may not be remembered any more: their ends go unheard.
+    ///
+    /// # Errors
+    ///
+    /// Where the map can't be written.
+    pub fn distrust_python_code(&mut self) -> Result<(), BpfError> {
+        self.write_python_frees(1, 0)
+    }
+
     fn write_python_frees(&mut self, index: u32, value: u64) -> Result<(), BpfError> {
         let written = self.maps.python_frees.set(index, value, 0);
         written.map_err(BpfError::map(names::PYTHON_FREES))

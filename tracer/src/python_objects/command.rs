@@ -38,6 +38,10 @@ pub fn for_command(command: &[OsString], set: Option<&OsStr>, any: bool) -> Comm
     if python.is_none() && !any {
         return CommandObjects::default();
     }
+    if python.as_ref().is_some_and(|python| python.is_free_threaded) {
+        let hindrance = format!("a build without the GIL can't be run with {VARIABLE}={MALLOC}");
+        return CommandObjects { hindrance: Some(hindrance), ..CommandObjects::default() };
+    }
     // Python takes an empty one for none.
     if let Some(value) = set.filter(|value| !value.is_empty()) {
         let fits = FITTING.iter().any(|fitting| value == OsStr::new(fitting));
@@ -64,12 +68,15 @@ pub fn for_command(command: &[OsString], set: Option<&OsStr>, any: bool) -> Comm
 struct Python {
     /// Options that a script's first line has.
     options: Vec<OsString>,
+    /// Whether it is a build without the GIL, which has one allocator only, and ends at once where it is to have another.
+    is_free_threaded: bool,
 }
 
 impl Python {
     fn of(program: &OsStr) -> Option<Self> {
         if is_python(Path::new(program)) {
-            return Some(Self { options: Vec::new() });
+            let is_free_threaded = is_free_threaded(program);
+            return Some(Self { options: Vec::new(), is_free_threaded });
         }
         let line = first_line(&find(program)?)?;
         let mut words = line.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty());
@@ -80,7 +87,8 @@ impl Python {
             interpreter = Path::new(OsStr::from_bytes(words.find(|word| !is_its_own(word))?));
         }
         let options = words.map(|word| OsStr::from_bytes(word).to_owned()).collect();
-        is_python(interpreter).then_some(Self { options })
+        let is_free_threaded = is_free_threaded(interpreter.as_os_str());
+        is_python(interpreter).then_some(Self { options, is_free_threaded })
     }
 }
 
@@ -90,6 +98,13 @@ fn is_python(path: &Path) -> bool {
     let Some(version) = name.strip_prefix("python") else { return false };
     let version = version.strip_suffix(['t', 'd', 'm']).unwrap_or(version);
     version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+}
+
+/// By the name of the program that is behind a link: `python3.13t`.
+fn is_free_threaded(program: &OsStr) -> bool {
+    let file = find(program).and_then(|path| path.canonicalize().ok());
+    let file = file.unwrap_or_else(|| PathBuf::from(program));
+    is_python(&file) && file.as_os_str().as_bytes().ends_with(b"t")
 }
 
 /// Where the shell would find a command.
@@ -159,7 +174,7 @@ mod tests {
 
     #[test]
     fn python_is_known_by_its_name() {
-        for line in ["python x.py", "/usr/bin/python3 -u x.py", "python3.13t", "./python3.11"] {
+        for line in ["python x.py", "/usr/bin/python3 -u x.py", "python3.13", "./python3.11"] {
             let objects = asked(line);
             assert_eq!(objects.environment, [(VARIABLE, MALLOC.into())], "{line}");
             assert!(objects.from_heap && objects.hindrance.is_none(), "{line}");
@@ -187,6 +202,15 @@ mod tests {
             file.write_all(line.as_bytes()).expect("it is written");
             let objects = for_command(&[script.into()], None, false);
             assert_eq!(!objects.environment.is_empty(), expected, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_build_without_the_gil_is_left_alone() {
+        for line in ["python3.13t x.py", "/opt/python/bin/python3.14t"] {
+            let objects = asked(line);
+            assert!(objects.environment.is_empty() && !objects.from_heap, "{line}");
+            assert!(objects.hindrance.is_some(), "{line}");
         }
     }
 

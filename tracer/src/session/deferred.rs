@@ -171,7 +171,7 @@ impl Recorder {
 
 /// Whether there is a row of a stack.
 fn is_booked(ledger: &Ledger, pending: &Pending, key: StackKey) -> bool {
-    ledger.stack(key).is_some() || pending.rows.iter().any(|(row, _)| *row == key)
+    ledger.stack(key).is_some() || pending.rows.contains_key(&key)
 }
 
 /// The bytes of an object; `None` where it can't be read.

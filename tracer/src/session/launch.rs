@@ -109,8 +109,13 @@ impl Run {
         })?;
         steps.done("setting probes, up to the program's entry");
         tracing::debug!("{} after {:.2} s", prober.summary(), steps.total().as_secs_f64());
-        let mut recorder =
-            Recorder::start(kernel, process, modules, prober, unwinding, memory, config)?;
+        let recorder = Recorder::start(kernel, process, modules, prober, unwinding, memory, config);
+        if recorder.is_err() {
+            // Nobody else lets it go on, if it was stopped meanwhile.
+            let child = rustix::process::Pid::from_child(&launched.child);
+            let _ = rustix::process::kill_process(child, rustix::process::Signal::CONT);
+        }
+        let mut recorder = recorder?;
         if let Some(earlier) = earlier {
             recorder.go_on_after(earlier)?;
         }

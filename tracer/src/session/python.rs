@@ -14,7 +14,7 @@ use super::{
 use crate::{
     analysis::NativeFrames,
     bpf::{BpfError, Kernel, NewCode},
-    cli::TraceConfig,
+    cli::{PythonObjects, TraceConfig},
     ledger::StackKey,
     python::{CodeCopy, Finder, Found, Interpreter, Names, Unnamed},
     symbolize::SourceRoot,
@@ -38,7 +38,7 @@ pub(super) struct Python {
     /// Frames as reports show them. They are made as soon as they are heard of, while their code objects are there.
     pub(super) frames: PythonFrames,
     native_frames: NativeFrames,
-    /// Rows after which an epoch is drained: half of those that there is room for.
+    /// Rows after which an epoch is drained: half of those that there is room for. 0 where no objects are counted: there are not so many then.
     most_rows: u32,
     /// When to look again for one that is not ready.
     due: Option<Instant>,
@@ -67,7 +67,10 @@ impl Python {
             images: BTreeMap::new(),
             frames: PythonFrames::default(),
             native_frames: config.native_frames,
-            most_rows: config.max_stacks,
+            most_rows: match config.python_objects {
+                PythonObjects::Exact => config.max_stacks,
+                _ => 0,
+            },
             due: None,
         }
     }
@@ -140,6 +143,20 @@ impl Python {
         ready.sum()
     }
 
+    /// The probes are about to be set again, for another thread: until then code may be freed unheard.
+    pub(super) fn move_to(
+        &self,
+        thread: Pid,
+        modules: &Modules,
+        kernel: &mut Kernel,
+    ) -> Result<(), SessionError> {
+        let space = kernel.state()?.space;
+        if let Some(Image::Ready { interpreter, .. }) = self.images.get(&space) {
+            python_code::hear_of_freed(kernel, modules, thread, interpreter);
+        }
+        Ok(())
+    }
+
     /// Takes a code object from its copy. Frames of it follow.
     pub(super) fn keep(&mut self, code: NewCode) {
         let NewCode { space, code, checksum, head, file, name, lines } = code;
@@ -153,7 +170,8 @@ impl Python {
         let Some(Image::Ready { interpreter, names }) = self.images.get_mut(&space.0) else {
             return;
         };
-        for &frame in frames {
+        // Of code that could not be read then, what is there now may be another's.
+        for &frame in frames.iter().filter(|frame| frame.checksum != 0) {
             self.frames.add(space, frame, || names.frame(interpreter, &frame));
         }
     }

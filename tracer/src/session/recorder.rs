@@ -75,7 +75,8 @@ pub(super) struct Recorder {
 pub(super) struct Pending {
     start_ns: u64,
     peak_bytes: u64,
-    pub(super) rows: Vec<(StackKey, tracer_common::RowCounts)>,
+    /// Ordered, so that the same input is booked in the same order.
+    pub(super) rows: BTreeMap<StackKey, tracer_common::RowCounts>,
     exec: Option<Space>,
     spaces: u32,
 }
@@ -173,7 +174,8 @@ impl Recorder {
         if is_full || is_held {
             tracing::debug!("catching up: rows are full: {is_full}; the target waits: {is_held}");
         }
-        if is_held {
+        // A row that is one too many stops it before that is noted.
+        if is_held || (is_full && self.holds.at_images) {
             self.process.resume();
         }
         if !finished.is_empty() {
@@ -326,7 +328,9 @@ impl Recorder {
             .rows
             .into_iter()
             .map(|(space, stack, counts)| (deferred.final_key(StackKey { space, stack }), counts));
-        pending.rows.extend(rows);
+        for (key, counts) in rows {
+            pending.rows.entry(key).or_default().add(&counts);
+        }
         pending.peak_bytes = pending.peak_bytes.max(epoch.peak_bytes);
         debug_assert_eq!(epoch.epoch, Epoch(self.iteration_of.len()));
         let label = self.labels.remove(&epoch.epoch);
@@ -370,7 +374,7 @@ impl Recorder {
             memory,
             classes,
             mappings: self.mappings.totals(),
-            rows: pending.rows,
+            rows: pending.rows.into_iter().collect(),
             new_process: self.repeated.is_one_of_several,
             exec: pending.exec,
         });
@@ -401,16 +405,21 @@ impl Recorder {
     /// Whether growth is taken from or to the mark that is booked; `None` where the target has gone on to another one, or to
     /// another run.
     fn is_last_mark_needed(&self) -> Option<bool> {
-        if self.repeated.is_one_of_several || !self.finished.is_empty() {
+        if self.repeated.is_one_of_several || self.is_followed() {
             return None;
         }
         Some(!self.is_recording() || self.goal.is_decisive(&self.ledger, self.iterations))
     }
 
+    /// Whether another mark has followed the one that is booked.
+    fn is_followed(&self) -> bool {
+        self.finished.iter().any(|epoch| epoch.trigger != Some(Trigger::Full))
+    }
+
     /// As it was read when the mark that is booked was heard of; 0 for one that others have followed since. Of a run
     /// that has ended there is no more to be learned, and what it had a while before is something else.
     fn last_rss(&self) -> u64 {
-        let unknown = self.repeated.is_one_of_several || !self.finished.is_empty();
+        let unknown = self.repeated.is_one_of_several || self.is_followed();
         if unknown { 0 } else { self.rss_bytes }
     }
 

@@ -49,8 +49,11 @@ impl Recorder {
     pub(super) fn follow_thread(&mut self, thread: Pid) -> Result<(), SessionError> {
         self.interruptions += 1;
         self.pace.done(true);
-        let Self { kernel, modules, unwinding, .. } = self;
-        match self.prober.move_to(thread, kernel, modules, unwinding) {
+        let Self { kernel, modules, unwinding, python, .. } = self;
+        kernel.distrust_python_code()?;
+        let moved = self.prober.move_to(thread, kernel, modules, unwinding);
+        python.move_to(thread, modules, kernel)?;
+        match moved {
             // It ended meanwhile. The loss is in the report already.
             Err(SessionError::Target(_) | SessionError::Bpf(BpfError::Attach { .. })) => {}
             other => other?,
