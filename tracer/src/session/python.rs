@@ -14,7 +14,7 @@ use super::{
 use crate::{
     analysis::NativeFrames,
     bpf::{BpfError, Kernel, NewCode},
-    cli::{PythonObjects, TraceConfig},
+    cli::TraceConfig,
     ledger::StackKey,
     python::{CodeCopy, Finder, Found, Interpreter, Names, Unnamed},
     symbolize::SourceRoot,
@@ -38,7 +38,7 @@ pub(super) struct Python {
     /// Frames as reports show them. They are made as soon as they are heard of, while their code objects are there.
     pub(super) frames: PythonFrames,
     native_frames: NativeFrames,
-    /// Rows after which an epoch is drained: half of those that there is room for. 0 where no objects are counted: there are not so many then.
+    /// Rows after which an epoch is drained: half of those that there is room for.
     most_rows: u32,
     /// When to look again for one that is not ready.
     due: Option<Instant>,
@@ -67,10 +67,7 @@ impl Python {
             images: BTreeMap::new(),
             frames: PythonFrames::default(),
             native_frames: config.native_frames,
-            most_rows: match config.python_objects {
-                PythonObjects::Exact => config.max_stacks,
-                _ => 0,
-            },
+            most_rows: config.max_stacks,
             due: None,
         }
     }
