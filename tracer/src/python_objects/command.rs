@@ -64,6 +64,11 @@ pub fn for_command(command: &[OsString], set: Option<&OsStr>, any: bool) -> Comm
     }
 }
 
+/// Whether a command is Python's, by its name or by the first line of its script.
+pub fn is_python_command(command: &[OsString]) -> bool {
+    command.first().is_some_and(|program| Python::of(program).is_some())
+}
+
 /// A command that is Python's.
 struct Python {
     /// Options that a script's first line has.

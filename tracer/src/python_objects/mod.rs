@@ -11,6 +11,6 @@ mod functions;
 mod memory;
 
 pub use classes::{NotFound, PIECE, Pools, ProcessView, Ranges, View};
-pub use command::{CommandObjects, VARIABLE, for_command};
+pub use command::{CommandObjects, VARIABLE, for_command, is_python_command};
 pub use error::PythonObjectsError;
 pub use functions::{Interpreter, ObjectFunction, Objects};

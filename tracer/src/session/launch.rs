@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     cli::TraceConfig,
+    python_objects::is_python_command,
     target::{Held, Identity, Process, Progress},
 };
 
@@ -29,6 +30,7 @@ pub(super) struct Launch {
     held: Held,
     pub(super) process: Process,
     counts_objects: bool,
+    is_python: bool,
     steps: Steps,
 }
 
@@ -49,7 +51,8 @@ impl Launch {
         let held = Held::start(command, identity, environment)?;
         let process = Process::open(held.pid())?;
         steps.done("starting the command");
-        Ok(Self { held, process, counts_objects, steps })
+        let is_python = is_python_command(command);
+        Ok(Self { held, process, counts_objects, is_python, steps })
     }
 }
 
@@ -73,11 +76,11 @@ impl Run {
         launch: Launch,
         mut earlier: Option<&mut Recorder>,
     ) -> Result<Self, SessionError> {
-        let Launch { held, process, counts_objects, mut steps } = launch;
+        let Launch { held, process, counts_objects, is_python, mut steps } = launch;
         let mut kernel = load(config, &process, counts_objects)?;
         steps.done("loading the eBPF programs");
         kernel.watch_processes()?;
-        if counts_objects {
+        if counts_objects || is_python {
             // From the start: an interpreter makes thousands of stacks before it is ready.
             kernel.hold_when_full(config.max_stacks)?;
         }
