@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Probes the function that frees them, if all that are freed go through it; else each stack reads its code objects anew, which is
-/// slower and as right. Takes some 100 ms for the interpreter's code, once for each image.
+/// slower and as right. Goes through the interpreter's code as a whole, once for each image.
 pub(super) fn hear_of_freed(
     kernel: &mut Kernel,
     modules: &Modules,
