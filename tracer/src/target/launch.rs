@@ -18,7 +18,7 @@ use nix::{
     errno::Errno,
     libc,
     sys::{
-        ptrace,
+        prctl, ptrace,
         signal::Signal,
         wait::{WaitStatus, waitpid},
     },
@@ -80,6 +80,9 @@ impl Held {
                 unistd::setgid(identity.gid)?;
                 unistd::setuid(identity.uid)?;
             }
+            // Whoever was stopped until we have caught up goes on, when we are killed and our probes are gone. Changing
+            // the user takes this back, so it comes after.
+            prctl::set_pdeathsig(Signal::SIGCONT)?;
             ptrace::traceme()?;
             Ok(())
         };
