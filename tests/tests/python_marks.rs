@@ -2,17 +2,19 @@
 //! that knows nothing of it.
 
 use std::{
-    env, fs,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
 
 use anyhow::{Context as _, Result, ensure};
-use memtrace_tests::{ControlFifos, Document, Memtrace, cannot_trace, skip};
+use memtrace_tests::{ControlFifos, Document, Memtrace, Python, SYSTEM_PYTHON, cannot_trace, skip};
 use rustix::process::Signal;
 
-const PYTHON: &str = "/usr/bin/python3";
+const PYTHON: &str = SYSTEM_PYTHON;
 const MIB: i64 = 1 << 20;
+
+/// The module is for this version and later ones.
+const OLDEST: (u32, u32) = (3, 8);
 
 /// The folder of the module `memtrace`.
 fn module_folder() -> PathBuf {
@@ -29,25 +31,6 @@ fn cannot_run() -> bool {
         return true;
     }
     cannot_trace(&[])
-}
-
-/// All interpreters of this machine: the system's, those on PATH, and pyenv's.
-fn interpreters() -> Vec<PathBuf> {
-    let mut folders: Vec<_> = env::split_paths(&env::var_os("PATH").unwrap_or_default()).collect();
-    let home = env::var_os("HOME").map(|home| PathBuf::from(home).join(".pyenv"));
-    for root in env::var_os("PYENV_ROOT").map(PathBuf::from).into_iter().chain(home) {
-        let versions = fs::read_dir(root.join("versions")).into_iter().flatten().flatten();
-        folders.extend(versions.map(|version| version.path().join("bin")));
-    }
-    let mut found: Vec<_> = Path::new(PYTHON).canonicalize().into_iter().collect();
-    for folder in folders.iter().filter(|folder| !folder.ends_with("shims")) {
-        let named = (8..20).map(|minor| folder.join(format!("python3.{minor}")));
-        found.extend(named.filter_map(|path| path.canonicalize().ok()));
-    }
-    found.sort();
-    found.dedup();
-    found.retain(|path| path.is_file());
-    found
 }
 
 fn exec(arguments: &str, report: &Path) -> Memtrace {
@@ -69,18 +52,19 @@ fn labels(report: &Document) -> Vec<&str> {
 
 /// Runs the tests of a Python file, by all interpreters that there are.
 fn unittest(file: &str) -> Result<()> {
-    let found = interpreters();
+    let found = Python::installed();
+    let found: Vec<_> = found.iter().filter(|python| python.version >= OLDEST).collect();
     if found.is_empty() {
         skip("no Python");
     }
     for python in found {
-        let output = Command::new(&python)
+        let output = Command::new(&python.path)
             .args(["-B", "-W", "ignore::DeprecationWarning", "-m", "unittest", file])
             .current_dir(module_folder())
             .output()?;
         let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "{}: {said}", python.display());
-        ensure!(said.contains("\nOK"), "{}: {said}", python.display());
+        ensure!(output.status.success(), "{}: {said}", python.path.display());
+        ensure!(said.contains("\nOK"), "{}: {said}", python.path.display());
     }
     Ok(())
 }

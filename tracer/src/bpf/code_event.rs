@@ -2,27 +2,18 @@
 
 use std::mem::offset_of;
 
-use tracer_common::{PYTHON_CODE_BYTES, PythonCodeEvent, Space};
+use tracer_common::{PythonCodeEvent, Space};
 
 use super::events::{u32_at, u64_at};
+use crate::python::CodeCopy;
 
 /// A code object of Python's, and what it refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewCode {
     /// The address space that it was seen in.
     pub space: Space,
-    /// Its address.
-    pub code: u64,
-    /// Its checksum.
-    pub checksum: u32,
-    /// Its first bytes.
-    pub head: [u8; PYTHON_CODE_BYTES],
-    /// The object that is its file's name; empty where it was too long to be copied, as the next two.
-    pub file: Vec<u8>,
-    /// Its name.
-    pub name: Vec<u8>,
-    /// Its line table.
-    pub lines: Vec<u8>,
+    /// The copy.
+    pub copy: CodeCopy,
 }
 
 /// Reads the record of one; `None` where it is cut short.
@@ -34,19 +25,21 @@ pub(super) fn parse(record: &[u8], space: Space) -> Option<NewCode> {
         objects = rest;
         Some(object[..len].to_vec())
     };
-    Some(NewCode {
-        space,
+    let copy = CodeCopy {
         code: u64_at(record, offset_of!(PythonCodeEvent, code))?,
         checksum: u32_at(record, offset_of!(PythonCodeEvent, checksum))?,
         head: *record.get(offset_of!(PythonCodeEvent, head)..)?.first_chunk()?,
         file: next(offset_of!(PythonCodeEvent, file_len))?,
         name: next(offset_of!(PythonCodeEvent, name_len))?,
         lines: next(offset_of!(PythonCodeEvent, lines_len))?,
-    })
+    };
+    Some(NewCode { space, copy })
 }
 
 #[cfg(test)]
 mod tests {
+    use tracer_common::PYTHON_CODE_BYTES;
+
     use super::*;
     use crate::bpf::Event;
 
@@ -62,8 +55,7 @@ mod tests {
         record.extend([9; PYTHON_CODE_BYTES]);
         record.extend(b"abc\0\0\0\0\0");
         record.extend(b"12345678");
-        let code = NewCode {
-            space: Space(7),
+        let copy = CodeCopy {
             code: 0xabcd,
             checksum: 5,
             head: [9; PYTHON_CODE_BYTES],
@@ -71,6 +63,7 @@ mod tests {
             name: Vec::new(),
             lines: b"12345678".to_vec(),
         };
+        let code = NewCode { space: Space(7), copy };
         assert_eq!(Event::parse(&record), Event::PythonCode(Box::new(code)));
         record.pop();
         assert_eq!(Event::parse(&record), Event::Malformed, "cut short");

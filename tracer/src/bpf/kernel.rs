@@ -361,7 +361,8 @@ impl Kernel {
     }
 
     /// Has epochs drained when they have so many rows; a target that may be held ([`Kernel::hold_images`]) waits for that, and
-    /// for room in the ring buffer. Whoever asks for it looks at [`Kernel::room`] whenever events have come in.
+    /// for room in the ring buffer. Whoever asks for it looks at [`Kernel::is_full`] and [`Kernel::was_held`] whenever
+    /// events have come in.
     ///
     /// # Errors
     ///
@@ -371,23 +372,32 @@ impl Kernel {
         self.write_control()
     }
 
-    /// How much there is to catch up with: whether there are so many rows that it is time for [`UserMark::Full`], and whether
-    /// the target stands still. It is to be let go on then, with SIGCONT.
+    /// Whether there are so many rows that it is time for [`UserMark::Full`].
+    ///
+    /// # Errors
+    ///
+    /// Where the map can't be read.
+    pub fn is_full(&self) -> Result<bool, BpfError> {
+        let most = u64::from(self.control.most_rows);
+        Ok(most != 0 && self.room(ROOM_ROWS)? >= most)
+    }
+
+    /// Whether the target was stopped until user space has caught up. It is to be let go on then, with SIGCONT. Asked after
+    /// [`Kernel::drain`] has drained something, it misses nobody who stopped it for the rows that were drained.
     ///
     /// # Errors
     ///
     /// Where the map can't be read or written.
-    pub fn room(&mut self) -> Result<(bool, bool), BpfError> {
-        let most = u64::from(self.control.most_rows);
-        if most == 0 {
-            return Ok((false, false));
-        }
-        let read = |word| self.maps.room.get(&word, 0).map_err(BpfError::map(names::ROOM));
-        let (is_full, is_held) = (read(ROOM_ROWS)? >= most, read(ROOM_HELD)? != 0);
+    pub fn was_held(&mut self) -> Result<bool, BpfError> {
+        let is_held = self.control.most_rows != 0 && self.room(ROOM_HELD)? != 0;
         if is_held {
             self.write_room(ROOM_HELD)?;
         }
-        Ok((is_full, is_held))
+        Ok(is_held)
+    }
+
+    fn room(&self, word: u32) -> Result<u64, BpfError> {
+        self.maps.room.get(&word, 0).map_err(BpfError::map(names::ROOM))
     }
 
     /// The rows that were there are drained.

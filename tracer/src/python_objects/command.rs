@@ -11,6 +11,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::python::switches;
+
 /// The variable by which Python chooses an allocator.
 pub const VARIABLE: &str = "PYTHONMALLOC";
 /// Its value for the C allocator.
@@ -55,7 +57,8 @@ pub fn for_command(command: &[OsString], set: Option<&OsStr>, any: bool) -> Comm
     let options = python.map(|python| python.options).unwrap_or_default();
     let arguments = options.iter().map(OsString::as_os_str);
     let arguments = arguments.chain(command.iter().skip(1).map(OsString::as_os_str));
-    let ignores = ignores_environment(arguments);
+    let letters = switches(arguments.map(OsStr::as_bytes));
+    let ignores = letters.iter().any(|letter| matches!(letter, b'E' | b'I'));
     CommandObjects {
         environment: vec![(VARIABLE, MALLOC.into())],
         from_heap: !ignores,
@@ -127,40 +130,6 @@ fn first_line(path: &Path) -> Option<Vec<u8>> {
     File::open(path).ok()?.take(FIRST_LINE as u64).read_to_end(&mut bytes).ok()?;
     let line = bytes.strip_prefix(b"#!")?;
     line.split(|&byte| byte == b'\n').next().map(<[u8]>::to_vec)
-}
-
-/// Whether Python's options have it ignore its variables.
-fn ignores_environment<'a>(arguments: impl Iterator<Item = &'a OsStr>) -> bool {
-    /// Options with a value: in the same word or the next.
-    const WITH_VALUE: [u8; 2] = [b'W', b'X'];
-    /// What follows is the program and its own arguments.
-    const LAST: [u8; 2] = [b'c', b'm'];
-    let mut arguments = arguments.map(OsStr::as_bytes);
-    while let Some(word) = arguments.next() {
-        let Some(letters) = word.strip_prefix(b"-").filter(|letters| !letters.is_empty()) else {
-            return false;
-        };
-        if letters == b"-check-hash-based-pycs" {
-            arguments.next();
-        }
-        if letters.starts_with(b"-") {
-            continue;
-        }
-        for (at, letter) in letters.iter().enumerate() {
-            match letter {
-                b'E' | b'I' => return true,
-                letter if LAST.contains(letter) => return false,
-                letter if WITH_VALUE.contains(letter) => {
-                    if at + 1 == letters.len() {
-                        arguments.next();
-                    }
-                    break;
-                }
-                _ => {}
-            }
-        }
-    }
-    false
 }
 
 #[cfg(test)]

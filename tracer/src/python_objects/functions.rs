@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     error::PythonObjectsError,
-    memory::{Functions, Memory},
+    memory::{Functions, Tables},
 };
 use crate::{
     sites::{self, FunctionSites, ObjectTables, Role, TableError, bypasses, target_function},
@@ -59,9 +59,10 @@ impl Interpreter {
             .tables
             .clone()
             .map_err(|source| PythonObjectsError::NoTable { path: self.path.clone(), source })?;
-        let read = |place| Memory::open(pid)?.functions(modules, self.module, place);
         let unreadable =
             |source| PythonObjectsError::Unreadable { path: self.path.clone(), source };
+        let process = Tables::of_process(pid).map_err(unreadable)?;
+        let read = |place| process.functions(modules, self.module, place);
         let raw = read(tables.raw).map_err(unreadable)?;
         let object = read(tables.object).map_err(unreadable)?;
         let memory = read(tables.memory).map_err(unreadable)?;
@@ -73,7 +74,8 @@ impl Interpreter {
     /// `PYTHONMALLOC=debug` or `tracemalloc`. Its own functions work on no context.
     pub fn has_hooks(&self, modules: &Modules, pid: Pid) -> bool {
         let context = self.tables.as_ref().ok().and_then(|tables| {
-            Memory::open(pid).and_then(|it| it.context(modules, self.module, tables.object)).ok()
+            let process = Tables::of_process(pid).ok()?;
+            process.context(modules, self.module, tables.object).ok()
         });
         context.is_some_and(|context| context != 0)
     }

@@ -1,8 +1,9 @@
 //! Reads the allocator tables of a running interpreter.
 
-use std::{fs::File, io, os::unix::fs::FileExt as _};
+use std::io;
 
 use crate::{
+    python::Memory,
     sites::TablePlace,
     target::{ModuleId, Modules},
     units::{Addr, ElfAddr, Pid},
@@ -16,15 +17,13 @@ const WORD: usize = size_of::<u64>();
 /// The functions in a table: `malloc`, `calloc`, `realloc`, `free`.
 pub(super) type Functions = [Addr; 4];
 
-/// The memory of a process.
-pub(super) struct Memory {
-    file: File,
-}
+/// The tables of a process, in its memory.
+pub(super) struct Tables(Memory);
 
-impl Memory {
-    /// Opens it.
-    pub(super) fn open(pid: Pid) -> io::Result<Self> {
-        Ok(Self { file: File::open(format!("/proc/{pid}/mem"))? })
+impl Tables {
+    /// Those of a process.
+    pub(super) fn of_process(pid: Pid) -> io::Result<Self> {
+        Memory::of_process(pid).map(Self).map_err(io::Error::other)
     }
 
     /// The functions in the table of an object at this place.
@@ -73,7 +72,7 @@ impl Memory {
         let mut words = [0; N];
         for (word, index) in words.iter_mut().zip(0..) {
             let mut bytes = [0; WORD];
-            self.file.read_exact_at(&mut bytes, address.wrapping_add(index * WORD as u64))?;
+            self.0.read(address.wrapping_add(index * WORD as u64), &mut bytes)?;
             *word = u64::from_ne_bytes(bytes);
         }
         Ok(words)

@@ -16,7 +16,7 @@ use crate::{
     bpf::{BpfError, Kernel, NewCode},
     cli::TraceConfig,
     ledger::StackKey,
-    python::{CodeCopy, Finder, Found, Interpreter, Names, Unnamed},
+    python::{Finder, Found, Interpreter, Names, Unnamed},
     symbolize::SourceRoot,
     target::{Modules, PythonFrameId},
     units::Pid,
@@ -156,9 +156,9 @@ impl Python {
 
     /// Takes a code object from its copy. Frames of it follow.
     pub(super) fn keep(&mut self, code: NewCode) {
-        let NewCode { space, code, checksum, head, file, name, lines } = code;
+        let NewCode { space, copy } = code;
         if let Some(Image::Ready { interpreter, names }) = self.images.get_mut(&space.0) {
-            names.keep(interpreter, &CodeCopy { code, checksum, head, file, name, lines });
+            names.keep(interpreter, &copy);
         }
     }
 

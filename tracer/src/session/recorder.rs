@@ -166,16 +166,12 @@ impl Recorder {
         if !self.unwinding.is_pending() {
             self.unwind_raw_stacks();
         }
-        let (is_full, is_held) = self.kernel.room()?;
-        if is_full && self.is_recording() {
+        if self.kernel.is_full()? && self.is_recording() {
             self.kernel.mark(UserMark::Full)?;
         }
         let finished = self.kernel.drain()?;
-        if is_full || is_held {
-            tracing::debug!("catching up: rows are full: {is_full}; the target waits: {is_held}");
-        }
-        // A row that is one too many stops it before that is noted.
-        if is_held || (is_full && self.holds.at_images) {
+        if self.kernel.was_held()? {
+            tracing::debug!("the target has waited until we caught up");
             self.process.resume();
         }
         if !finished.is_empty() {

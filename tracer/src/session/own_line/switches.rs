@@ -1,5 +1,7 @@
 //! Switches of Python's command line that keep `--mark-py` from working, known before the program runs.
 
+use crate::python::switches;
+
 /// A switch, by what it keeps from being read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Switch(char);
@@ -22,31 +24,8 @@ pub(super) fn keeps_hook_off(command: &[String]) -> Option<Switch> {
     if !name.starts_with("python") && !name.starts_with("pypy") {
         return None;
     }
-    let mut arguments = arguments.iter();
-    while let Some(argument) = arguments.next() {
-        let letters = argument.strip_prefix('-').filter(|letters| !letters.is_empty())?;
-        if letters.starts_with('-') {
-            // `--check-hash-based-pycs` has a value of its own.
-            arguments.next();
-            continue;
-        }
-        for (at, letter) in letters.char_indices() {
-            match letter {
-                'I' | 'E' | 'S' => return Some(Switch(letter)),
-                // What follows is the program and its arguments.
-                'c' | 'm' => return None,
-                // The rest of the word is its value, or the next one is.
-                'W' | 'X' => {
-                    if letters.len() == at + 1 {
-                        arguments.next();
-                    }
-                    break;
-                }
-                _ => {}
-            }
-        }
-    }
-    None
+    let letters = switches(arguments.iter().map(String::as_bytes));
+    letters.into_iter().map(char::from).find(|letter| matches!(letter, 'I' | 'E' | 'S')).map(Switch)
 }
 
 #[cfg(test)]
