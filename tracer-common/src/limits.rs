@@ -9,6 +9,9 @@ pub const MAX_PYTHON_FRAMES: usize = 256;
 /// Runs of Python's frames kept of a stack: calls of the interpreter's evaluation function. A power of two.
 pub const MAX_PYTHON_RUNS: usize = 64;
 
+/// Bytes of a `PyThreadState` that have what is read of it. A power of two.
+pub const MAX_PYTHON_STATE: usize = 512;
+
 /// Bytes of a `str` of Python's with a file's name, its head of 40 to 72 bytes among them, that go to user space with a
 /// code object. A multiple of 8, as the next two.
 pub const MAX_PYTHON_FILE: usize = 504;
@@ -67,7 +70,7 @@ pub const DEFAULT_MAX_LIVE: u32 = 1_000_000;
 pub const DEFAULT_MAX_STACKS: u32 = 65_536;
 
 /// Bytes of the ring buffer that carries new stacks. A power of two.
-pub const RING_BYTES: u32 = 1 << 20;
+pub const RING_BYTES: u32 = 1 << 22;
 
 /// Bytes of it that stacks leave alone: they are sent again, but not what wakes the controller and says why.
 pub const KEPT_BYTES: u32 = 1 << 16;

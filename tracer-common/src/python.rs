@@ -207,6 +207,8 @@ impl PythonHash {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct PythonPass {
+    /// The thread's stack pointer after the call.
+    pub sp: u64,
     /// The next frame.
     pub frame: u64,
     /// The `CFrame` of the run that it is in; 0 where there is none.
@@ -229,6 +231,16 @@ pub struct PythonPass {
     pub valid: u32,
     /// How often code objects were freed before the walk; 0 where that is not known.
     pub generation: u32,
+    /// Where the frame lies that was found last, of those that lie one above the other.
+    pub lowest: u64,
+    /// Where that of the last walk does.
+    pub floor: u64,
+    /// The thread pointer; 0 while not asked for.
+    pub pointer: u64,
+    /// The address space that it is good for.
+    pub pointer_space: u32,
+    /// Padding, zero.
+    pub _pad: u32,
 }
 
 /// The frames of Python's that belong to a stack. Comes before the [`crate::StackEvent`] of the same id.
@@ -317,7 +329,7 @@ const _: () = assert!(
     size_of::<PythonEvent>() == PythonEvent::HEAD + size_of::<PythonFrame>() * MAX_PYTHON_FRAMES
 );
 
-const _: () = assert!(size_of::<PythonPass>() == 64);
+const _: () = assert!(size_of::<PythonPass>() == 104);
 const _: () = assert!(MAX_PYTHON_FRAMES.is_power_of_two() && MAX_PYTHON_RUNS.is_power_of_two());
 
 pod!(PythonConfig, PythonFrame, PythonPass, PythonEvent, PythonCodeKey, PythonCodeEvent);

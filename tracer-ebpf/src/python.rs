@@ -15,13 +15,13 @@ use aya_ebpf::{
 };
 use tracer_common::{
     EventHeader, EventKind, FrameWord, PythonConfig, PythonEnd, PythonEvent, PythonHash,
-    PythonWalk, RuleCache, Space, StackHash, StackId, TallyKind, ThreadState,
+    PythonPass, PythonWalk, RuleCache, Space, StackHash, StackId, TallyKind, ThreadState,
     limits::{MAX_FRAMES, MAX_PYTHON_FRAMES, MAX_PYTHON_RUNS},
 };
 
 use crate::{
     control, process, python_code, python_copy,
-    python_frame::{self, FrameMemory},
+    python_frame::{self, Structure},
     stack::EVENTS,
     tally,
     walk::push,
@@ -31,6 +31,8 @@ use crate::{
 const MOST_LOOKS: u32 = 2048;
 /// No anchor lies there.
 const NO_ANCHOR: u64 = u64::MAX;
+/// No frame lies there.
+const NO_FRAME: u64 = u64::MAX;
 /// What the kernel calls "stop this loop".
 const STOP: i64 = 1;
 const GO_ON: i64 = 0;
@@ -46,11 +48,12 @@ struct Context {
 }
 
 /// Takes down the Python frames that `thread` is in, if an interpreter is known. Costs one look-up where none is. Uses the
-/// thread's window.
+/// thread's window. `sp` is the stack pointer after the call.
 #[inline(always)]
-pub fn pass(thread: *mut ThreadState, space: Space) {
+pub fn pass(thread: *mut ThreadState, space: Space, sp: u64) {
     // SAFETY: `thread` points to a map value that belongs to this thread alone.
     unsafe {
+        (*thread).python.sp = sp;
         (*thread).python_stack.runs_len = 0;
         (*thread).python.anchors = 0;
         (*thread).python.tells = 0;
@@ -201,6 +204,43 @@ fn walk(thread: *mut ThreadState, config: *const PythonConfig) -> u32 {
 fn begin(thread: *mut ThreadState, config: *const PythonConfig) -> Result<(), PythonEnd> {
     // SAFETY: as above; `config` points to an element of a map.
     let (python, config) = unsafe { (&mut (*thread).python, &*config) };
+    let pointer = thread_pointer(python, config.space)?;
+    let state = word(pointer.wrapping_add(config.thread_state))?;
+    if state == 0 {
+        return Err(PythonEnd::NoThreadState);
+    }
+    let state = Structure::alone(thread, state, python_frame::state_bytes(config));
+    let state = state.ok_or(PythonEnd::ReadFault)?;
+    if config.thread_id != 0 {
+        if python.thread_id == 0 {
+            python.thread_id = process::own_ids().map_or(0, |ids| ids.pid);
+        }
+        // In a child that shares the memory (`vfork`) the state is the parent's.
+        if state.word(config.thread_id) != u64::from(python.thread_id) {
+            return Err(PythonEnd::OtherThread);
+        }
+    }
+    python.cframe = if config.cframe == 0 { 0 } else { state.word(config.cframe) };
+    python.frame = if config.frame != 0 {
+        state.word(config.frame)
+    } else if python.cframe != 0 {
+        word(python.cframe.wrapping_add(config.cframe_frame.into()))?
+    } else {
+        0
+    };
+    python.frame_bytes = python_frame::frame_bytes(config);
+    python.valid = 0;
+    (python.floor, python.lowest) = (python.lowest, NO_FRAME);
+    python.generation = python_code::generation();
+    Ok(())
+}
+
+/// The thread pointer, which a thread has all its life in an address space.
+#[inline(always)]
+fn thread_pointer(python: &mut PythonPass, space: u32) -> Result<u64, PythonEnd> {
+    if python.pointer != 0 && python.pointer_space == space {
+        return Ok(python.pointer);
+    }
     let at = control::thread_pointer();
     if at == 0 {
         return Err(PythonEnd::NoThreadState);
@@ -211,34 +251,8 @@ fn begin(thread: *mut ThreadState, config: *const PythonConfig) -> Result<(), Py
         bpf_probe_read_kernel(task.wrapping_add(at) as *const u64)
     };
     let pointer = pointer.map_err(|_| PythonEnd::ReadFault)?;
-    let state = word(pointer.wrapping_add(config.thread_state))?;
-    if state == 0 {
-        return Err(PythonEnd::NoThreadState);
-    }
-    if config.thread_id != 0 {
-        if python.thread_id == 0 {
-            python.thread_id = process::own_ids().map_or(0, |ids| ids.pid);
-        }
-        // In a child that shares the memory (`vfork`) the state is the parent's.
-        if word(state.wrapping_add(config.thread_id.into()))? != u64::from(python.thread_id) {
-            return Err(PythonEnd::OtherThread);
-        }
-    }
-    python.cframe = match config.cframe {
-        0 => 0,
-        offset => word(state.wrapping_add(offset.into()))?,
-    };
-    python.frame = if config.frame != 0 {
-        word(state.wrapping_add(config.frame.into()))?
-    } else if python.cframe != 0 {
-        word(python.cframe.wrapping_add(config.cframe_frame.into()))?
-    } else {
-        0
-    };
-    python.frame_bytes = python_frame::needed(config);
-    python.valid = 0;
-    python.generation = python_code::generation();
-    Ok(())
+    (python.pointer, python.pointer_space) = (pointer, space);
+    Ok(pointer)
 }
 
 /// One frame, as `bpf_loop` wants it.
@@ -256,7 +270,7 @@ unsafe extern "C" fn step(_number: u64, context: *mut Context) -> i64 {
     }
     // In 3.10 frames are objects by themselves, later they mostly lie one above the other.
     let alone = config.walk == PythonWalk::Each as u32;
-    let Some(memory) = FrameMemory::read(thread, at, alone) else {
+    let Some(memory) = Structure::frame_at(thread, at, alone) else {
         python.end = PythonEnd::ReadFault as u32;
         return STOP;
     };
@@ -285,7 +299,7 @@ fn keep(
     thread: *mut ThreadState,
     config: &PythonConfig,
     codes: *mut RuleCache,
-    memory: &FrameMemory,
+    memory: &Structure,
 ) -> i64 {
     let code = memory.word(config.code);
     if code == 0 || code == config.none {

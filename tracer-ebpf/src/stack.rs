@@ -48,7 +48,7 @@ fn find(call: &Returned, now: Now, thread: *mut ThreadState, source: Source) -> 
     }
     match source {
         Source::Walk => {
-            python::pass(thread, now.space);
+            python::pass(thread, now.space, call.sp);
             if let Some(id) = recall(call, now, thread) {
                 return python::name(thread, id);
             }

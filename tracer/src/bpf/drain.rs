@@ -49,7 +49,8 @@ impl Kernel {
     /// The next event, if there is one.
     pub fn next_event(&mut self) -> Option<Event> {
         let Maps { events, raw_stacks, .. } = &mut self.maps;
-        events.next().or_else(|| raw_stacks.next()).map(|record| Event::parse(&record))
+        let record = self.inbox.next(events).map(|record| Event::parse(&record));
+        record.or_else(|| raw_stacks.next().map(|record| Event::parse(&record)))
     }
 
     /// Takes out all epochs that have ended, oldest first.

@@ -12,7 +12,7 @@ use tracer_common::{
 
 use super::{
     BpfError, TableStore, TargetGroup, attach::Probe, btf, chain::Chain, code::CodeState,
-    maps::Maps, settle::Settler,
+    inbox::Inbox, maps::Maps, settle::Settler,
 };
 use crate::{release::KernelRelease, units::Addr};
 
@@ -101,6 +101,8 @@ pub struct InFlight {
 pub struct Kernel {
     pub(super) ebpf: Ebpf,
     pub(super) maps: Maps,
+    /// What came by the ring buffer.
+    pub(super) inbox: Inbox,
     pub(super) chain: Chain,
     pub(super) control: Control,
     /// The address space that the last drained epoch ended in.
@@ -170,6 +172,7 @@ impl Kernel {
         Ok(Self {
             ebpf,
             maps,
+            inbox: Inbox::default(),
             chain,
             settler,
             control: Control::default(),

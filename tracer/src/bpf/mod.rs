@@ -12,6 +12,7 @@ mod drain;
 mod error;
 mod events;
 mod group;
+mod inbox;
 mod kernel;
 mod maps;
 mod memory;

@@ -1,6 +1,6 @@
 //! The layout as the interpreter itself tells it, from 3.13 on: `_Py_DebugOffsets` at the beginning of `_PyRuntime`.
 
-use tracer_common::PythonWalk;
+use tracer_common::{PythonWalk, limits::MAX_PYTHON_STATE};
 
 use super::layout::{CodeLayout, FrameLayout, InterpreterLayout, Layout, TextLayout, ThreadLayout};
 
@@ -13,6 +13,8 @@ const WORDS: usize = 71;
 /// How far from their structure's beginning members are at most: of an interpreter, and of anything else.
 const MAX_OFFSET: u64 = 1 << 20;
 const MAX_NEAR: u64 = 4096;
+/// What the kernel side copies of a thread's state has a word there.
+const MAX_IN_STATE: u64 = (MAX_PYTHON_STATE - size_of::<u64>()) as u64 + 1;
 /// The same of a frame, without its variables.
 const MAX_IN_FRAME: u64 = 120;
 /// Where the words of the checksum begin: what it is made of is not described, and is where 3.11 and 3.12 have it.
@@ -69,6 +71,7 @@ pub(super) fn parse(bytes: &[u8; LEN]) -> Option<SelfDescription> {
     let below = |at: usize, max: u64| (words[at] < max).then_some(words[at] as u32);
     let far = |at: usize| below(at, MAX_OFFSET);
     let near = |at: usize| below(at, MAX_NEAR);
+    let in_state = |at: usize| below(at, MAX_IN_STATE);
     let in_frame = |at: usize| below(at, MAX_IN_FRAME);
     // What every object begins with is not asked for each time.
     let basics = [word::OBJECT_TYPE, word::TYPE_NAME, word::TEXT_LENGTH, word::TEXT_STATE];
@@ -89,8 +92,8 @@ pub(super) fn parse(bytes: &[u8; LEN]) -> Option<SelfDescription> {
                 next: near(word::THREAD_NEXT)?,
                 interpreter: near(word::THREAD_INTERPRETER)?,
                 id: near(word::THREAD_ID)?,
-                native_id: near(word::THREAD_NATIVE_ID)?,
-                frame: near(word::THREAD_FRAME)?,
+                native_id: in_state(word::THREAD_NATIVE_ID)?,
+                frame: in_state(word::THREAD_FRAME)?,
                 cframe: 0,
                 cframe_frame: 0,
                 cframe_previous: 0,

@@ -142,24 +142,24 @@ impl Tools {
             command.env("LD_PRELOAD", heaptrack).env("DUMP_HEAPTRACK_OUTPUT", "/dev/null");
         }
         let process = Process::start(command)?;
-        let tracer = match variant {
-            Variant::Floor => Some(attach(&self.memtrace, process.id(), &["--bench", "floor"])?),
-            Variant::Memtrace => Some(attach(&self.memtrace, process.id(), &[])?),
-            Variant::OffsetZero => {
-                Some(attach(&self.memtrace, process.id(), &["--bench", "offset-zero"])?)
-            }
-            Variant::KernelStacks => {
-                Some(attach(&self.memtrace, process.id(), &["--bench", "kernel-stacks"])?)
-            }
-            Variant::TailCalls => {
-                Some(attach(&self.memtrace, process.id(), &["--bench", "tail-calls"])?)
-            }
-            Variant::Against => {
-                self.against.as_ref().map(|other| attach(other, process.id(), &[])).transpose()?
-            }
-            Variant::Untraced | Variant::Heaptrack | Variant::Massif => None,
+        let tracer = self.tracer(variant).map(|(memtrace, options)| {
+            attach(memtrace, process.id(), options, Path::new("/dev/null"))
+        });
+        Ok(Running { process, tracer: tracer.transpose()? })
+    }
+
+    /// Who attaches in a variant, and how.
+    fn tracer(&self, variant: Variant) -> Option<(&Path, &'static [&'static str])> {
+        let options: &[&str] = match variant {
+            Variant::Untraced | Variant::Heaptrack | Variant::Massif => return None,
+            Variant::Memtrace => &[],
+            Variant::Floor => &["--bench", "floor"],
+            Variant::OffsetZero => &["--bench", "offset-zero"],
+            Variant::KernelStacks => &["--bench", "kernel-stacks"],
+            Variant::TailCalls => &["--bench", "tail-calls"],
+            Variant::Against => return Some((self.against.as_deref()?, &[])),
         };
-        Ok(Running { process, tracer })
+        Some((&self.memtrace, options))
     }
 }
 
@@ -180,11 +180,11 @@ impl Drop for Running {
     }
 }
 
-/// Has a memtrace attach to a process, and waits until it has.
-pub(super) fn attach(memtrace: &Path, pid: u32, extra: &[&str]) -> Result<Child> {
+/// Has a memtrace attach to a process and write its report into a file, and waits until it has attached.
+pub(super) fn attach(memtrace: &Path, pid: u32, extra: &[&str], report: &Path) -> Result<Child> {
     let mut tracer = Command::new(memtrace)
-        .args(["--pid", &pid.to_string(), "--interval", "1day", "--output", "/dev/null"])
-        .arg("--force")
+        .args(["--pid", &pid.to_string(), "--interval", "1day", "--force", "--output"])
+        .arg(report)
         .args(extra)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

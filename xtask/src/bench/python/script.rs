@@ -1,7 +1,7 @@
 //! One run of a script, which says itself how long its work took.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -14,6 +14,8 @@ use super::scripts::Way;
 use super::source;
 
 const NS_PER_MS: f64 = 1e6;
+/// Allocations that every work does in every way, and far more.
+const FEWEST: u64 = 100;
 
 /// What is run, and how.
 pub(super) struct Script<'a> {
@@ -25,29 +27,52 @@ pub(super) struct Script<'a> {
 }
 
 impl Script<'_> {
-    /// CPU time of its work, in ms.
+    /// CPU time of its work, in ms. An error where that is not what it is meant to be: work that nobody has traced, say.
     pub(super) fn run(&self, tools: &Tools, folder: &Path) -> Result<f64> {
-        let mut child = self.command(tools, folder).spawn().context("cannot start the script")?;
-        let taken = self.watch(&mut child, tools);
+        let said = folder.join("script.stderr");
+        let taken = self.watched(tools, folder, &said);
+        taken.with_context(|| {
+            format!(
+                "{:?} of {}: {}",
+                self.way,
+                self.work,
+                fs::read_to_string(said).unwrap_or_default()
+            )
+        })
+    }
+
+    fn watched(&self, tools: &Tools, folder: &Path, said: &Path) -> Result<f64> {
+        let report = folder.join("script.report");
+        // What an earlier run has written says nothing of this one.
+        let _ = fs::remove_file(&report);
+        let mut child = self
+            .command(tools, folder, &report)
+            .stderr(File::create(said)?)
+            .spawn()
+            .context("cannot start the script")?;
+        let taken = self.watch(&mut child, tools, &report);
         if taken.is_err() {
             // It may wait for its work still. Fails only where it has ended.
             let _ = child.kill();
         }
         let status = child.wait()?;
-        let taken = taken.with_context(|| format!("{:?}: {status}", self.way))?;
-        ensure!(status.success(), "{:?}: {status}", self.way);
+        let taken = taken.with_context(|| status.to_string())?;
+        ensure!(status.success(), "{status}");
+        if matches!(self.way, Way::Attached(_) | Way::Exec) {
+            check(&fs::read_to_string(&report)?)?;
+        }
         // Some 100 MB, in one of the ways.
         let _ = fs::remove_file(folder.join("memray.bin"));
         Ok(taken)
     }
 
-    fn watch(&self, child: &mut Child, tools: &Tools) -> Result<f64> {
+    fn watch(&self, child: &mut Child, tools: &Tools, report: &Path) -> Result<f64> {
         let mut input = child.stdin.take().context("no standard input")?;
         let mut lines = BufReader::new(child.stdout.take().context("no standard output")?).lines();
         let mut line = || lines.next().context("the script ended").and_then(|line| Ok(line?));
         while line()? != "ready" {}
         let tracer = match self.way {
-            Way::Attached(options) => Some(attach(tools.memtrace(), child.id(), options)?),
+            Way::Attached(options) => Some(attach(tools.memtrace(), child.id(), options, report)?),
             _ => None,
         };
         writeln!(input, "go")?;
@@ -61,7 +86,7 @@ impl Script<'_> {
         Ok(taken / NS_PER_MS)
     }
 
-    fn command(&self, tools: &Tools, folder: &Path) -> Command {
+    fn command(&self, tools: &Tools, folder: &Path, report: &Path) -> Command {
         let interpreter = match self.way {
             Way::Memray(interpreter, _) => interpreter,
             _ => &self.python.path,
@@ -79,10 +104,20 @@ impl Script<'_> {
         });
         if *self.way == Way::Exec {
             command.args(["exec", "--as-root", "--python-objects", "exact", "--force"]);
-            command.args(["-o", "/dev/null", "--", "env"]);
+            command.arg("-o").arg(report).args(["--", "env"]);
         }
         command.arg(library).args(words).env_remove("PYTHONMALLOC").env_remove("PYTHONPATH");
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         command
     }
+}
+
+/// Whether all of it was traced: "recorded 434033 of 434033 allocations, …, nothing lost".
+fn check(report: &str) -> Result<()> {
+    let summary = report.lines().find_map(|line| line.strip_prefix("recorded "));
+    let summary = summary.context("a report without a summary")?;
+    let recorded: u64 =
+        summary.split(' ').next().and_then(|count| count.parse().ok()).unwrap_or_default();
+    ensure!(recorded >= FEWEST && summary.ends_with("nothing lost"), "recorded {summary}");
+    Ok(())
 }
