@@ -88,6 +88,17 @@ impl Target {
         Ok(kill_process(Pid::from_child(&self.child), signal)?)
     }
 
+    /// Waits for its end by itself, and takes all that it printed.
+    ///
+    /// # Errors
+    ///
+    /// Where it doesn't end in time.
+    pub fn finish(mut self) -> Result<(String, ExitStatus)> {
+        let status = self.wait()?;
+        let output = std::mem::replace(&mut self.output, Lines::of(std::io::empty()));
+        Ok((output.rest(), status))
+    }
+
     /// Waits for its end by itself.
     ///
     /// # Errors

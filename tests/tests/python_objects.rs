@@ -215,24 +215,6 @@ fn a_script_is_a_command_of_python_s() -> Result<()> {
     Ok(())
 }
 
-/// Attached and detached again and again, a busy interpreter computes what it would have.
-#[test]
-fn attaching_and_detaching_harms_nobody() -> Result<()> {
-    let Some(interpreter) = shared(None) else { return Ok(()) };
-    let mut python = start(&interpreter, &[], None)?;
-    for _ in 0..3 {
-        let memtrace = attach(&python)?;
-        // Calls are under way when the probes go.
-        python.send("make 3000\n")?;
-        stop(memtrace)?.assert_ledger_closes();
-        python.expect("made ")?;
-    }
-    python.send("check\n")?;
-    let expected: i64 = 3 * (0..3000).map(|i| i % 600 + 1).sum::<i64>();
-    assert_eq!(python.expect("checked ")?, format!("checked {expected}"));
-    Ok(())
-}
-
 /// An interpreter that is a library, of this version; says so where there is none.
 fn shared(version: Option<(u32, u32)>) -> Option<Python> {
     if cannot_trace(&[]) {
