@@ -158,6 +158,17 @@ pub enum PythonEnd {
 }
 
 impl PythonEnd {
+    /// As the JSON report has it; `None` where there are no frames of Python's to tell of.
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Outermost => "complete",
+            Self::NoThreadState => return None,
+            Self::OtherThread => "other_thread",
+            Self::ReadFault => "read_fault",
+            Self::Truncated => "truncated",
+        })
+    }
+
     /// The end that the kernel side wrote; `None` where the number means nothing to us.
     pub const fn from_raw(raw: u32) -> Option<Self> {
         Some(match raw {

@@ -45,9 +45,6 @@ pub enum TallyKind {
     /// Changes of mappings that were not told: no room in the ring buffer or for a call in flight, or a
     /// call that another interrupted or that never returned.
     MapLost,
-    /// Runs of Python's frames whose place in the native stack was not found: the walk jumped over it. Each walk counts;
-    /// where a stack is remembered there is none.
-    PythonUnanchored,
 }
 
 /// All counters; one of these per CPU.
@@ -60,7 +57,7 @@ pub struct Tally {
 
 impl Tally {
     /// How many kinds there are.
-    pub const LEN: usize = 19;
+    pub const LEN: usize = 18;
 
     /// The count of one kind.
     pub const fn get(&self, kind: TallyKind) -> u64 {
@@ -68,6 +65,6 @@ impl Tally {
     }
 }
 
-const _: () = assert!(TallyKind::PythonUnanchored as usize + 1 == Tally::LEN);
+const _: () = assert!(TallyKind::MapLost as usize + 1 == Tally::LEN);
 
 pod!(Tally);

@@ -66,14 +66,17 @@ pub fn thread_exit() {
 pub fn objects_changed() {
     let Some(now) = epochs::now() else { return };
     let linking = note_removal(now);
-    let mut hold = control::sync_objects();
-    if linking == CONSISTENT && now.is_new_image() {
-        now.set_new_image(false);
-        hold |= control::hold_images();
-    }
+    let is_image_loaded = linking == CONSISTENT && now.is_new_image();
+    let hold = control::sync_objects() || is_image_loaded && control::hold_images();
     // Children that share the target's memory (`vfork`) come here, too, and nobody would let them go on.
     let hold = hold && is_target();
-    tell(EventHeader { kind: EventKind::Objects as u32, space: now.space }, hold);
+    let event = EventHeader { kind: EventKind::Objects as u32, space: now.space };
+    // Once the image isn't new any more, whoever asks takes the stop for sent.
+    tell_with(event, hold, || {
+        if is_image_loaded {
+            now.set_new_image(false);
+        }
+    });
 }
 
 /// User space has to catch up. A target that may be held waits for that; the signal goes out before it is noted, as user space
@@ -118,12 +121,19 @@ pub fn python_starts() {
 /// No event, no stop.
 #[inline(always)]
 fn tell(event: EventHeader, hold: bool) {
+    tell_with(event, hold, || {});
+}
+
+/// The same; `note` is done after the one and before the other.
+#[inline(always)]
+fn tell_with(event: EventHeader, hold: bool, note: impl FnOnce()) {
     let Some(mut entry) = stack::EVENTS.reserve::<EventHeader>(0) else { return };
     entry.write(event);
     if hold {
         // SAFETY: concerns the current process only, which is the target.
         unsafe { bpf_send_signal(SIGSTOP) };
     }
+    note();
     entry.submit(0);
 }
 

@@ -15,7 +15,7 @@ use aya_ebpf::{
 };
 use tracer_common::{
     EventHeader, EventKind, FrameWord, PythonConfig, PythonEnd, PythonEvent, PythonHash,
-    PythonPass, PythonWalk, RuleCache, Space, StackHash, StackId, TallyKind, ThreadState,
+    PythonPass, PythonWalk, RuleCache, Space, StackHash, StackId, ThreadState,
     limits::{MAX_FRAMES, MAX_PYTHON_FRAMES, MAX_PYTHON_RUNS},
 };
 
@@ -23,7 +23,6 @@ use crate::{
     control, process, python_code, python_copy,
     python_frame::{self, Structure},
     stack::EVENTS,
-    tally,
     walk::push,
 };
 
@@ -150,8 +149,6 @@ unsafe extern "C" fn place(_number: u64, context: *mut Placing) -> i64 {
     }
     if walk.anchor >= walk.sp {
         push(thread, FrameWord::python_run(walk.run));
-    } else {
-        tally::count(TallyKind::PythonUnanchored);
     }
     walk.run += 1;
     // SAFETY: as above.

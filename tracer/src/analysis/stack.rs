@@ -12,14 +12,16 @@ pub struct NamedStack {
     pub frames: Vec<Frame>,
     /// `complete`, or why the stack ends where it does.
     pub unwind: &'static str,
+    /// `complete`, or why frames of Python's are missing or not in their places; `None` where there is no Python in it.
+    pub python: Option<&'static str>,
     /// The position of the suppression that matches it.
     pub suppressed: Option<usize>,
 }
 
 impl NamedStack {
-    /// A stack that no suppression matches.
+    /// A stack without Python that no suppression matches.
     pub fn new(frames: Vec<Frame>, unwind: &'static str) -> Self {
-        Self { frames, unwind, suppressed: None }
+        Self { frames, unwind, python: None, suppressed: None }
     }
 }
 

@@ -346,7 +346,7 @@ impl Kernel {
 
     /// Has the target stopped, from now on or no longer, at each `execve`, and again when the dynamic linker has loaded
     /// what the new image was linked with. Whoever asks for it lets it go on, with SIGCONT, after each
-    /// [`Event::Exec`] and each [`Event::Objects`] up to that one. When recording stops, this does, too.
+    /// [`Event::Exec`], and once after that when [`KernelState::new_image`] is 0. When recording stops, this does, too.
     ///
     /// # Errors
     ///

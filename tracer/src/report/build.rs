@@ -128,6 +128,7 @@ fn stack_entry<'a>(
         temporary_bytes: counts.temporary_bytes(),
         temporary_blocks: counts.temporary_blocks(),
         unwind: named.map_or("unknown", |named| named.unwind),
+        python_unwind: named.and_then(|named| named.python),
         suppressed: named
             .and_then(|named| inputs.judging.suppressions.get(named.suppressed?))
             .map(|suppression| suppression.pattern.text()),

@@ -47,8 +47,8 @@ pub(super) fn write_closing(report: &Report<'_>, prefix: &str, page: &mut Page) 
     if let Some(objects) = report.python_objects {
         page.line(format_args!("{prefix}{}", objects.line()));
     }
-    if let Some(unwinding) = report.unwinding.line() {
-        page.line(format_args!("{prefix}{unwinding}"));
+    for line in report.unwinding.lines() {
+        page.line(format_args!("{prefix}{line}"));
     }
     let style = if report.ledger.complete { anstyle::Style::new() } else { page.palette.warning };
     page.styled(style, format_args!("{prefix}{}", closing_line(report.text.events)));

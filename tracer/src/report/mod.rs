@@ -71,4 +71,4 @@ pub use stability::StabilityEntry;
 pub use stack_entry::StackEntry;
 pub use summary::summary;
 pub use suppressed::SuppressionEntry;
-pub use unwinding::UnwindingEntry;
+pub use unwinding::{Endings, UnwindingEntry};

@@ -30,6 +30,7 @@ pub struct StackEntry<'a> {
     pub temporary_bytes: u64,
     pub temporary_blocks: u64,
     pub unwind: &'a str,
+    pub python_unwind: Option<&'a str>,
     /// The suppression that matches it.
     pub suppressed: Option<&'a str>,
     /// The position of the responsible frame.

@@ -9,10 +9,20 @@ use super::StackEntry;
 /// How a stack that is whole ended; the name that all other endings differ from.
 const COMPLETE: &str = "complete";
 
-/// `unwinding` in the JSON document: allocated blocks of the whole trace, by how their stack ended.
+/// `unwinding` in the JSON document.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the fields are the schema, described in docs/json.md")]
 pub struct UnwindingEntry<'a> {
+    #[serde(flatten)]
+    pub native: Endings<'a>,
+    /// Of stacks with Python in them.
+    pub python: Option<Endings<'a>>,
+}
+
+/// Allocated blocks of the whole trace, by how their stack ended.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the fields are the schema, described in docs/json.md")]
+pub struct Endings<'a> {
     pub allocations: u64,
     pub complete: u64,
     pub complete_ratio: f64,
@@ -21,9 +31,26 @@ pub struct UnwindingEntry<'a> {
 
 impl<'a> UnwindingEntry<'a> {
     pub(super) fn new(stacks: &[StackEntry<'a>]) -> Self {
-        Self::of(stacks.iter().map(|stack| (stack.unwind, stack.alloc_blocks)))
+        let python =
+            stacks.iter().filter_map(|stack| Some((stack.python_unwind?, stack.alloc_blocks)));
+        Self {
+            native: Endings::of(stacks.iter().map(|stack| (stack.unwind, stack.alloc_blocks))),
+            python: Some(Endings::of(python)).filter(|python| python.allocations != 0),
+        }
     }
 
+    /// A line on native frames, and one on Python's where some are missing.
+    pub(super) fn lines(&self) -> impl Iterator<Item = String> {
+        let python = self.python.as_ref().filter(|python| !python.incomplete.is_empty());
+        let native = self.native.line("stacks complete", in_brief);
+        let python = python.and_then(|python| {
+            python.line("stacks with Python in them have all of its frames", python_in_brief)
+        });
+        native.into_iter().chain(python)
+    }
+}
+
+impl<'a> Endings<'a> {
     fn of(endings: impl Iterator<Item = (&'a str, u64)>) -> Self {
         let mut all: BTreeMap<&str, u64> = BTreeMap::new();
         for (ending, blocks) in endings.filter(|(_, blocks)| *blocks > 0) {
@@ -38,12 +65,12 @@ impl<'a> UnwindingEntry<'a> {
     }
 
     /// `99.8 % of stacks complete; 0.2 %: 12 no call frame information`; `None` without allocations.
-    pub(super) fn line(&self) -> Option<String> {
+    fn line(&self, what: &str, in_brief: impl Fn(&str) -> &str) -> Option<String> {
         if self.allocations == 0 {
             return None;
         }
         if self.incomplete.is_empty() {
-            return Some("100 % of stacks complete".to_owned());
+            return Some(format!("100 % of {what}"));
         }
         let (complete, rest) = percent(self.complete_ratio);
         let mut reasons: Vec<_> = self.incomplete.iter().collect();
@@ -52,7 +79,7 @@ impl<'a> UnwindingEntry<'a> {
             .into_iter()
             .map(|(ending, blocks)| format!("{blocks} {}", in_brief(ending)))
             .collect();
-        Some(format!("{complete} % of stacks complete; {rest} %: {}", reasons.join(", ")))
+        Some(format!("{complete} % of {what}; {rest} %: {}", reasons.join(", ")))
     }
 }
 
@@ -94,6 +121,31 @@ fn in_brief(ending: &str) -> &str {
     }
 }
 
+/// What keeps Python's frames from being whole, in the words of a list.
+fn python_in_brief(ending: &str) -> &str {
+    match ending {
+        "unplaced" => "with frames that have no place among the native ones, and come last",
+        "other_thread" => "without, for the thread state is another thread's",
+        "read_fault" => "up to memory that could not be read",
+        "truncated" => "deeper than what is kept",
+        other => other,
+    }
+}
+
+/// Why frames of Python's are missing or not in their places; `None` where all is well.
+pub(super) fn why_python(ending: &str) -> Option<&str> {
+    Some(match ending {
+        COMPLETE => return None,
+        "unplaced" => "Python's last frames have no place among the native ones that was found",
+        "other_thread" => "no Python frames: the thread state is another thread's",
+        "read_fault" => {
+            "Python's frames end at memory that could not be read: the outermost are missing"
+        }
+        "truncated" => "more of Python's frames than what is kept: the outermost are missing",
+        other => other,
+    })
+}
+
 /// Why a stack ends where it does; `None` if it is whole.
 pub(super) fn why(ending: &str) -> Option<&str> {
     Some(match ending {
@@ -121,12 +173,34 @@ pub(super) fn why(ending: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use tracer_common::UnwindStatus;
+    use tracer_common::{PythonEnd, UnwindStatus};
 
     use super::*;
 
     fn line(endings: &[(&'static str, u64)]) -> Option<String> {
-        UnwindingEntry::of(endings.iter().copied()).line()
+        Endings::of(endings.iter().copied()).line("stacks complete", in_brief)
+    }
+
+    #[test]
+    fn every_ending_of_python_s_has_words() {
+        let names = (0..).map_while(PythonEnd::from_raw).filter_map(PythonEnd::name);
+        for name in names.chain(["unplaced"]) {
+            assert_eq!(why_python(name).is_none(), name == COMPLETE);
+            assert_ne!(why_python(name), Some(name));
+            assert!(name == COMPLETE || python_in_brief(name) != name);
+        }
+    }
+
+    #[test]
+    fn python_is_mentioned_where_it_is_not_whole() {
+        let of = |python: &[(&'static str, u64)]| {
+            let native = Endings::of([("complete", 9)].into_iter());
+            let python = Some(Endings::of(python.iter().copied()));
+            UnwindingEntry { native, python }.lines().collect::<Vec<_>>()
+        };
+        assert_eq!(of(&[("complete", 5)]), ["100 % of stacks complete"]);
+        let line = "80.0 % of stacks with Python in them have all of its frames; 20.0 %: 1 deeper than what is kept";
+        assert_eq!(of(&[("complete", 4), ("truncated", 1)]), ["100 % of stacks complete", line]);
     }
 
     #[test]
@@ -163,8 +237,8 @@ mod tests {
         assert_eq!(percent(0.9999), ("99.99".to_owned(), "0.01".to_owned()));
         assert_eq!(percent(0.000_04), ("0.004".to_owned(), "99.996".to_owned()));
         assert_eq!(percent(0.5), ("50.0".to_owned(), "50.0".to_owned()));
-        let nearly = UnwindingEntry::of([("complete", u64::MAX - 9), ("no_rule", 1)].into_iter());
-        let line = nearly.line().expect("there are allocations");
+        let nearly = Endings::of([("complete", u64::MAX - 9), ("no_rule", 1)].into_iter());
+        let line = nearly.line("stacks complete", in_brief).expect("there are allocations");
         assert!(line.starts_with("over 99.999999 % of stacks complete; the rest"), "{line}");
     }
 }

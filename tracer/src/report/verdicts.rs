@@ -4,7 +4,7 @@ use super::{
     Report, StackEntry,
     page::Page,
     size::{counted, signed_size, size},
-    unwinding::why,
+    unwinding::{why, why_python},
 };
 use crate::{
     analysis::{Place, Verdict},
@@ -60,7 +60,7 @@ fn write_stack(stack: &StackEntry<'_>, page: &mut Page) {
     for frame in stack.frames {
         page.styled(faint, format_args!("      {}", frame_line(frame)));
     }
-    if let Some(why) = why(stack.unwind) {
+    for why in why(stack.unwind).into_iter().chain(stack.python_unwind.and_then(why_python)) {
         page.styled(faint, format_args!("      ({why})"));
     }
 }

@@ -33,10 +33,40 @@ impl Holds {
     }
 
     /// Its list of objects changed; `all_loaded` says whether that was the last change before its program begins, or
-    /// a later one. Gives whether it stands still.
+    /// a later one. Gives whether it stands still: who lets it go on without need may take back the stop that it is just
+    /// coming to.
     pub(super) fn objects_changed(&mut self, all_loaded: bool) -> bool {
-        let is_held = self.at_objects || self.is_image_new;
+        let is_held = self.at_objects || (self.is_image_new && all_loaded);
         self.is_image_new &= !all_loaded;
         is_held
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Holds;
+
+    fn holds(at_objects: bool, at_images: bool) -> Holds {
+        Holds { at_objects, at_images, is_image_new: false }
+    }
+
+    #[test]
+    fn an_image_is_let_go_on_once_when_all_is_loaded() {
+        let mut holds = holds(false, true);
+        assert!(!holds.objects_changed(true), "the command's own, which `ptrace` held");
+        for _ in 0..2 {
+            assert!(holds.image_replaced());
+            assert!(!holds.objects_changed(false), "the linker begins, and goes on by itself");
+            assert!(holds.objects_changed(true));
+            assert!(!holds.objects_changed(true), "a library of its own");
+        }
+    }
+
+    #[test]
+    fn each_change_is_held_where_that_is_asked_for() {
+        let mut holds = holds(true, false);
+        assert!(!holds.image_replaced());
+        assert!(holds.objects_changed(false));
+        assert!(holds.objects_changed(true));
     }
 }

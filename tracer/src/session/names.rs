@@ -52,7 +52,8 @@ impl Names {
             // A suppression may name a frame that is not shown.
             let suppressed = suppressions.matching(&frames);
             native_frames.retain(&mut frames);
-            (key, NamedStack { frames, unwind: stack.status.name(), suppressed })
+            let (unwind, python) = (stack.status.name(), stack.python_ending());
+            (key, NamedStack { frames, unwind, python, suppressed })
         }));
     }
 }

@@ -1,6 +1,6 @@
 //! Stacks as user space keeps them.
 
-use tracer_common::{FrameAt, FrameWord, PythonFrame, UnwindStatus, unwind::Rule};
+use tracer_common::{FrameAt, FrameWord, PythonEnd, PythonFrame, UnwindStatus, unwind::Rule};
 
 use super::splice::{Spliced, splice};
 use crate::{
@@ -48,6 +48,15 @@ impl KnownStack {
         let Some(found) = python else { return Self::new(words, status) };
         let Spliced { locations, unplaced } = splice(words, &found, location, named);
         Self { locations, status, python: Some(Python { found, unplaced }) }
+    }
+
+    /// How whole Python's frames are, as the JSON report has it; `None` where there are none to tell of.
+    pub(super) fn python_ending(&self) -> Option<&'static str> {
+        let python = self.python.as_ref()?;
+        match python.found.end {
+            PythonEnd::Outermost if python.unplaced != 0 => Some("unplaced"),
+            end => end.name(),
+        }
     }
 
     /// Gives the code that it ended in the object that is mapped there.
