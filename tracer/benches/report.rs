@@ -69,6 +69,7 @@ fn named_stacks() -> NamedStacks {
             .chain([frame("main", "/src/main.cc", id % 5000 + 1)])
             .collect(),
         unwind: "complete",
+        python: None,
     };
     (0..STACKS).map(|id| (key(id), stack(id))).collect()
 }
