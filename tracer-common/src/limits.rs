@@ -72,6 +72,9 @@ pub const DEFAULT_MAX_STACKS: u32 = 65_536;
 /// Bytes of the ring buffer that carries new stacks. A power of two.
 pub const RING_BYTES: u32 = 1 << 22;
 
+/// Bytes in it from which on a target that may be held waits: what user space has to hear of soon is behind them.
+pub const HOLD_BYTES: u32 = 1 << 19;
+
 /// Bytes of it that stacks leave alone: they are sent again, but not what wakes the controller and says why.
 pub const KEPT_BYTES: u32 = 1 << 16;
 

@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use tracer_common::{
     EventHeader, EventKind, Space, StackEvent, StackId, TallyKind, ThreadState,
-    limits::{DEFAULT_MAX_STACKS, KEPT_BYTES, MAX_FRAMES, RING_BYTES},
+    limits::{DEFAULT_MAX_STACKS, HOLD_BYTES, KEPT_BYTES, MAX_FRAMES, RING_BYTES},
 };
 
 use crate::{
@@ -103,11 +103,11 @@ pub fn has_room() -> bool {
     EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) <= u64::from(RING_BYTES - KEPT_BYTES)
 }
 
-/// A target that may be held waits where half of the ring buffer is not read yet.
+/// A target that may be held waits where much of the ring buffer is not read yet.
 #[inline(always)]
 fn make_room() {
     if control::most_rows().is_some()
-        && EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) > u64::from(RING_BYTES / 2)
+        && EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) > u64::from(HOLD_BYTES)
     {
         process::hold_until_drained();
     }

@@ -10,7 +10,7 @@ use tracer_common::{
     limits::MAX_EPOCHS, names,
 };
 
-use super::{BpfError, Event, Kernel, maps::Maps};
+use super::{BpfError, Event, Kernel};
 
 /// An epoch whose counters will not change any more.
 #[derive(Clone, Debug)]
@@ -46,11 +46,35 @@ impl Kernel {
         self.maps.events.as_fd().try_clone_to_owned()
     }
 
-    /// The next event, if there is one.
+    /// How many events there are now; where that is not known, more than there can be.
+    ///
+    /// Of a target that waits for us ([`Kernel::hold_images`]) they stay in the ring buffer until it is their turn: it is to get no
+    /// further ahead.
+    pub fn receive(&mut self) -> usize {
+        if self.is_held() { usize::MAX } else { self.inbox.fill(&mut self.maps.events) }
+    }
+
+    /// The next event, if there is one. Stacks as raw memory are none.
     pub fn next_event(&mut self) -> Option<Event> {
-        let Maps { events, raw_stacks, .. } = &mut self.maps;
-        let record = self.inbox.next(events).map(|record| Event::parse(&record));
-        record.or_else(|| raw_stacks.next().map(|record| Event::parse(&record)))
+        if self.inbox.is_empty() && self.is_held() {
+            return self.maps.events.next().map(|record| Event::parse(&record));
+        }
+        self.inbox.fill(&mut self.maps.events);
+        self.inbox.next().map(|record| Event::parse(&record))
+    }
+
+    /// The next stack as raw memory, if there is one.
+    pub fn next_raw_stack(&mut self) -> Option<Event> {
+        self.maps.raw_stacks.next().map(|record| Event::parse(&record))
+    }
+
+    /// Whether events wait that [`Kernel::events_fd`] doesn't tell of.
+    pub fn has_events(&self) -> bool {
+        !self.inbox.is_empty()
+    }
+
+    fn is_held(&self) -> bool {
+        self.control.hold_images != 0
     }
 
     /// Takes out all epochs that have ended, oldest first.

@@ -1,6 +1,7 @@
 //! Waiting: for marks, the target's end, a signal, the clock.
 
 use std::{
+    future::ready,
     os::fd::{AsFd as _, OwnedFd},
     time::Duration,
 };
@@ -100,6 +101,7 @@ pub(super) async fn follow(
                 Asked::Mark(mark) => drop(recorder.mark(mark, None)?),
                 Asked::Words(voice, words) => answers = Some(obey(recorder, voice, words)?),
             },
+            () = ready(()), if recorder.kernel.has_events() => {}
             ready = events.readable() => ready.map_err(SessionError::Runtime)?.clear_ready(),
             ready = tables.readable() => ready.map_err(SessionError::Runtime)?.clear_ready(),
             _ = pulse.tick() => {}

@@ -27,6 +27,9 @@ use crate::{
 /// How often to look for the page that appears with the first probe that is hit.
 const TRAMPOLINE_PAUSE: Duration = Duration::from_millis(100);
 
+/// Events that are worked off before a look at what can't wait for all of them.
+const ROUND: usize = 64;
+
 /// Everything that a run accumulates.
 #[derive(Debug)]
 pub(super) struct Recorder {
@@ -245,38 +248,61 @@ impl Recorder {
     fn stop_labelled(&mut self, mark: UserMark, label: Option<String>) -> Result<(), SessionError> {
         let ended = self.kernel.stop(mark)?;
         self.labels.extend(ended.zip(label));
-        self.catch_up()
+        self.catch_up()?;
+        while self.kernel.has_events() {
+            self.catch_up()?;
+        }
+        Ok(())
     }
 
+    /// Works off the events that are there; what comes meanwhile is for the next time.
     fn take_events(&mut self) -> Result<(), SessionError> {
-        let mut objects_changed = false;
+        let mut left = self.kernel.receive();
         loop {
-            let Some(event) = self.kernel.next_event() else {
-                // However often they did meanwhile, one look is enough.
-                if !std::mem::take(&mut objects_changed) {
-                    return Ok(());
+            let mut objects_changed = false;
+            let mut round = left.min(ROUND);
+            while round > 0
+                && let Some(event) = self.kernel.next_event()
+            {
+                round -= 1;
+                match event {
+                    // However often they did meanwhile, one look is enough.
+                    Event::Objects => objects_changed = true,
+                    event => self.take(event)?,
                 }
-                self.objects_changed()?;
-                continue;
-            };
-            match event {
-                Event::Stack(stack) => self.keep_stack(&stack),
-                Event::Python(python) => self.keep_python(python),
-                Event::PythonCode(code) => self.python.keep(*code),
-                Event::RawStack(stack) => self.keep_raw_stack(stack),
-                Event::Exec => self.replaced()?,
-                Event::Objects => objects_changed = true,
-                Event::MainExit => self.main_exit()?,
-                Event::ThreadExec => {
-                    let main = self.process.pid();
-                    self.follow_thread(main)?;
-                }
-                Event::PythonStart => self.python_starts()?,
-                Event::Mark => {}
-                Event::Mapping(event) => self.keep_mapping(&event),
-                Event::Malformed => self.malformed_events += 1,
             }
+            while let Some(stack) = self.kernel.next_raw_stack() {
+                self.take(stack)?;
+            }
+            if objects_changed {
+                self.objects_changed()?;
+            }
+            if round > 0 || left <= ROUND {
+                return Ok(());
+            }
+            left -= ROUND;
         }
+    }
+
+    fn take(&mut self, event: Event) -> Result<(), SessionError> {
+        match event {
+            Event::Stack(stack) => self.keep_stack(&stack),
+            Event::Python(python) => self.keep_python(python),
+            Event::PythonCode(code) => self.python.keep(*code),
+            Event::RawStack(stack) => self.keep_raw_stack(stack),
+            Event::Exec => self.replaced()?,
+            Event::Objects => self.objects_changed()?,
+            Event::MainExit => self.main_exit()?,
+            Event::ThreadExec => {
+                let main = self.process.pid();
+                self.follow_thread(main)?;
+            }
+            Event::PythonStart => self.python_starts()?,
+            Event::Mark => {}
+            Event::Mapping(event) => self.keep_mapping(&event),
+            Event::Malformed => self.malformed_events += 1,
+        }
+        Ok(())
     }
 
     /// The dynamic linker has loaded objects, or unloaded some.
