@@ -83,6 +83,8 @@ def main():
             del kept[::2]
             gc.collect()  # empties the free lists, too
             say("dropped", before)
+        elif words[0] == "check":
+            print("checked", sum(len(one) for one in kept if isinstance(one, bytes)), flush=True)
 
 
 main()

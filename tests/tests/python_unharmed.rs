@@ -1,10 +1,14 @@
 //! Attaching to a busy interpreter and leaving it again, over and over: it writes what it would have written untraced, to the
 //! byte, and ends as it would have.
 
+use std::{thread::sleep, time::Duration};
+
 use anyhow::{Context as _, Result};
 use memtrace_tests::{Memtrace, Python, Target, cannot_trace, in_full};
 use rustix::process::Signal;
 
+/// It allocates thousands of times in it, however slowed down.
+const MOMENT: Duration = Duration::from_millis(200);
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/programs/python/busy.py");
 
 /// Every other time by each object, where that is possible: probes in the middle of the interpreter's allocator.
@@ -34,16 +38,18 @@ fn attached_and_detached_again_and_again() -> Result<()> {
     Ok(())
 }
 
-/// Until it has recorded something of a round or two.
+/// It is recorded for a moment of its work.
 fn attach_and_leave(busy: &mut Target, objects: &str) -> Result<()> {
     let mut memtrace = Memtrace::attach(busy.pid())
         .args("-i 1h -n 1 --format json --python-objects")
         .arg(objects)
         .start()?;
     memtrace.attached()?;
+    sleep(MOMENT);
     memtrace.signal(Signal::INT)?;
     let report = memtrace.finish()?.document()?;
     report.assert_ledger_closes();
+    assert!(report.number("/ledger/allocs/recorded") > 0, "it was busy, and nothing was seen");
     anyhow::ensure!(busy.is_running()?, "it has ended");
     Ok(())
 }

@@ -153,8 +153,8 @@ pub struct KernelState {
     pub user_mark: u32,
     /// 1 from an `execve` that is held ([`crate::Control::hold_images`]) until the dynamic linker has loaded its objects.
     pub new_image: u32,
-    /// Padding, zero.
-    pub _pad: u32,
+    /// The process that the kernel side works for, as the initial pid namespace numbers it; 0 until it has said so.
+    pub controller: u32,
 }
 
 const _: () = assert!(size_of::<RowKey>() == 16);

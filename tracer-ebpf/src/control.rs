@@ -60,6 +60,15 @@ pub fn active() -> bool {
     read!(active) != 0
 }
 
+/// Ends the recording: there is nobody any more to record for. Nothing stops the target from here on.
+#[inline(always)]
+pub fn end() {
+    if let Some(control) = CONTROL.get_ptr_mut(0) {
+        // SAFETY: element 0 exists for as long as the program runs; its only other writer is gone.
+        unsafe { (&raw mut (*control).active).write_volatile(0) };
+    }
+}
+
 /// Whether blocks that are allocated now are to be left out.
 #[inline(always)]
 pub fn paused() -> bool {

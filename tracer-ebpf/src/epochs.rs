@@ -1,6 +1,10 @@
 //! The running epoch, marks, and the totals that belong to an epoch as a whole.
 
-use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::map, maps::Array};
+use aya_ebpf::{
+    helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns},
+    macros::map,
+    maps::Array,
+};
 use tracer_common::{
     Epoch, EpochSlot, EventHeader, EventKind, KernelState, RowCounts, Space, Trigger,
     limits::MAX_EPOCHS,
@@ -170,6 +174,22 @@ pub fn mark_by_user(trigger: u32) {
         // SAFETY: `state` points to the map's only element; nobody else writes this field.
         unsafe { (&raw mut (*state).user_mark).write_volatile(begun) };
     }
+}
+
+/// Whoever runs this is the controller.
+#[inline(always)]
+pub fn enlist() {
+    let Some(state) = STATE.get_ptr_mut(0) else { return };
+    let process = (bpf_get_current_pid_tgid() >> 32) as u32;
+    // SAFETY: `state` points to the map's only element; nobody else writes this field.
+    unsafe { (&raw mut (*state).controller).write_volatile(process) };
+}
+
+/// Whether a process, by its number in the initial pid namespace, is the controller.
+#[inline(always)]
+pub fn is_controller(process: u32) -> bool {
+    // SAFETY: as above.
+    STATE.get_ptr(0).is_some_and(|state| unsafe { (*state).controller } == process)
 }
 
 /// The target passed its own probe for the end of an iteration.

@@ -303,6 +303,13 @@ fn mark_user(ctx: RawTracePointContext) -> i32 {
     0
 }
 
+/// Attaches to: nothing, user space runs it when the recording begins.
+#[raw_tracepoint]
+fn enlist(_ctx: RawTracePointContext) -> i32 {
+    epochs::enlist();
+    0
+}
+
 /// Attaches to: `_dl_debug_state`, which the dynamic linker calls after each change of the list of
 /// loaded objects.
 #[uprobe]

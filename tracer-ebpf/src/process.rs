@@ -48,11 +48,20 @@ pub fn exec(thread: u32) {
 }
 
 /// A thread ended, perhaps inside an allocation call.
+///
+/// Where it is the controller's main thread, which was killed, its children are about to get the signal that lets a target go on
+/// (`PR_SET_PDEATHSIG`), and the probes are taken out some time later. Nobody is to be stopped in between.
 #[inline(always)]
 pub fn thread_exit() {
     in_flight::forget_thread();
     let id = bpf_get_current_pid_tgid();
-    if (id as u32 == (id >> 32) as u32 && is_target())
+    let process = (id >> 32) as u32;
+    if id as u32 != process {
+        return;
+    }
+    if epochs::is_controller(process) {
+        control::end();
+    } else if is_target()
         && let Some(now) = epochs::now()
     {
         notify(EventHeader { kind: EventKind::MainExit as u32, space: now.space });
@@ -117,7 +126,7 @@ pub fn python_starts() {
 }
 
 /// Tells the controller, and stops the target where it is to `hold`. The signal goes out before the event: the controller
-/// lets the target go on after each such event, and that takes back a stop which has not been taken note of yet.
+/// lets the target go on when it hears of it, and that takes back a stop which has not been taken note of yet.
 /// No event, no stop.
 #[inline(always)]
 fn tell(event: EventHeader, hold: bool) {

@@ -6,8 +6,9 @@ use std::{
 };
 
 use tracer_common::{
-    Epoch, EpochSlot, LiveBlock, LiveKey, RowCounts, RowKey, Space, StackId, Trigger,
-    limits::MAX_EPOCHS, names,
+    Epoch, EpochSlot, EventHeader, LiveBlock, LiveKey, RowCounts, RowKey, Space, StackId, Trigger,
+    limits::{MAX_EPOCHS, RING_BYTES},
+    names,
 };
 
 use super::{BpfError, Event, Kernel};
@@ -48,10 +49,11 @@ impl Kernel {
 
     /// How many events there are now; where that is not known, more than there can be.
     ///
-    /// Of a target that waits for us ([`Kernel::hold_images`]) they stay in the ring buffer until it is their turn: it is to get no
-    /// further ahead.
+    /// Of a target that waits for us ([`Kernel::hold_when_full`]) they stay in the ring buffer until it is their turn: it is to get
+    /// no further ahead.
     pub fn receive(&mut self) -> usize {
-        if self.is_held() { usize::MAX } else { self.inbox.fill(&mut self.maps.events) }
+        const MOST: usize = RING_BYTES as usize / size_of::<EventHeader>();
+        if self.is_held() { MOST } else { self.inbox.fill(&mut self.maps.events) }
     }
 
     /// The next event, if there is one. Stacks as raw memory are none.
@@ -74,7 +76,7 @@ impl Kernel {
     }
 
     fn is_held(&self) -> bool {
-        self.control.hold_images != 0
+        self.control.hold_images != 0 && self.control.most_rows != 0
     }
 
     /// Takes out all epochs that have ended, oldest first.

@@ -124,6 +124,7 @@ pub struct Kernel {
 }
 
 const MARK_USER: &str = "mark_user";
+const ENLIST: &str = "enlist";
 const TRACEPOINTS: [(&str, &str); 2] =
     [("process_exec", "sched_process_exec"), ("thread_exit", "sched_process_exit")];
 
@@ -163,7 +164,7 @@ impl Kernel {
             .map_max_entries(names::KNOWN, settings.known_stacks)
             .map_max_entries(names::ROWS, settings.max_stacks.saturating_mul(2));
         let mut ebpf = loader.load(OBJECT).map_err(BpfError::load)?;
-        for name in [MARK_USER].into_iter().chain(TRACEPOINTS.map(|(name, _)| name)) {
+        for name in [MARK_USER, ENLIST].into_iter().chain(TRACEPOINTS.map(|(name, _)| name)) {
             raw_tracepoint(&mut ebpf, name)?.load().map_err(BpfError::program(name, "loading"))?;
         }
         let maps = Maps::take(&mut ebpf)?;
@@ -200,12 +201,15 @@ impl Kernel {
         Ok(())
     }
 
-    /// Begins to record.
+    /// Begins to record. The end of the calling process's main thread ends the recording, too.
     ///
     /// # Errors
     ///
-    /// Where the map can't be written.
+    /// Where the kernel refuses to run the program, or the map can't be written.
     pub fn start(&mut self) -> Result<(), BpfError> {
+        raw_tracepoint(&mut self.ebpf, ENLIST)?
+            .test_run(RawTracePointRunOptions::new())
+            .map_err(BpfError::program(ENLIST, "running"))?;
         self.control.active = 1;
         self.write_control()
     }

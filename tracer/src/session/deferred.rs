@@ -20,14 +20,27 @@ use crate::{
     unwind::{Deferred, DeferredFrame, Mapping},
 };
 
+/// Looks at a stack whose account has not come. There is none where it did not fit into the ring buffer; then no block was booked under
+/// the stack's id.
+const PATIENCE: u32 = 8;
+
+/// Which stacks to unwind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    /// Those of which the kernel side's account is here, and with it Python's frames: memory comes first, and by a way of its own.
+    Told,
+    /// All.
+    All,
+}
+
 /// What is known of such stacks.
 #[derive(Default)]
 pub(super) struct DeferredStacks {
     unwinder: Deferred,
     /// The version of the code map that `unwinder` knows; 0 for none.
     version: u64,
-    /// Those that came since the last look at the mappings.
-    waiting: Vec<RawStack>,
+    /// Those that are not unwound yet, with how often they were looked at.
+    waiting: Vec<(RawStack, u32)>,
     aliases: Aliases,
 }
 
@@ -114,13 +127,18 @@ impl Recorder {
 
     /// Puts the memory of a stack aside: the mappings may have to be read again for it.
     pub(super) fn keep_raw_stack(&mut self, raw: RawStack) {
-        self.deferred.waiting.push(raw);
+        self.deferred.waiting.push((raw, 0));
     }
 
     /// Unwinds the stacks that were put aside. To be done before their epochs are booked.
-    pub(super) fn unwind_raw_stacks(&mut self) {
-        for raw in std::mem::take(&mut self.deferred.waiting) {
-            self.unwind_raw_stack(&raw);
+    pub(super) fn unwind_raw_stacks(&mut self, which: Which) {
+        for (raw, looks) in std::mem::take(&mut self.deferred.waiting) {
+            let key = StackKey { space: raw.space, stack: raw.stack };
+            if which == Which::All || self.stacks.contains_key(&key) {
+                self.unwind_raw_stack(&raw);
+            } else if looks < PATIENCE {
+                self.deferred.waiting.push((raw, looks + 1));
+            }
         }
     }
 

@@ -1,7 +1,6 @@
 //! Waiting: for marks, the target's end, a signal, the clock.
 
 use std::{
-    future::ready,
     os::fd::{AsFd as _, OwnedFd},
     time::Duration,
 };
@@ -9,6 +8,7 @@ use std::{
 use tokio::{
     io::{Interest, unix::AsyncFd},
     signal::unix::{Signal, SignalKind, signal},
+    task::yield_now,
     time::{Instant, MissedTickBehavior, interval_at},
 };
 
@@ -101,7 +101,7 @@ pub(super) async fn follow(
                 Asked::Mark(mark) => drop(recorder.mark(mark, None)?),
                 Asked::Words(voice, words) => answers = Some(obey(recorder, voice, words)?),
             },
-            () = ready(()), if recorder.kernel.has_events() => {}
+            () = yield_now(), if recorder.kernel.has_events() => {}
             ready = events.readable() => ready.map_err(SessionError::Runtime)?.clear_ready(),
             ready = tables.readable() => ready.map_err(SessionError::Runtime)?.clear_ready(),
             _ = pulse.tick() => {}

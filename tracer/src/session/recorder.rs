@@ -10,9 +10,18 @@ use rustix::time::{ClockId, clock_gettime};
 use tracer_common::{Epoch, MapEvent, Space, Trigger, UnwindStatus};
 
 use super::{
-    SessionError, deferred::DeferredStacks, epoch_index::EpochIndex, goal::Goal, holds::Holds,
-    memory::MemoryReader, pace::Pace, prober::Prober, python::Python, repeated::Repeated,
-    stacks::KnownStack, unwinding::Unwinding,
+    SessionError,
+    deferred::{DeferredStacks, Which},
+    epoch_index::EpochIndex,
+    goal::Goal,
+    holds::Holds,
+    memory::MemoryReader,
+    pace::Pace,
+    prober::Prober,
+    python::Python,
+    repeated::Repeated,
+    stacks::KnownStack,
+    unwinding::Unwinding,
 };
 use crate::{
     bpf::{Event, FinishedEpoch, Kernel, NewPython, NewStack, UserMark},
@@ -167,7 +176,7 @@ impl Recorder {
         }
         self.unwinding.take_finished(&mut self.kernel)?;
         if !self.unwinding.is_pending() {
-            self.unwind_raw_stacks();
+            self.unwind_raw_stacks(Which::Told);
         }
         if self.kernel.is_full()? && self.is_recording() {
             self.kernel.mark(UserMark::Full)?;
@@ -183,7 +192,7 @@ impl Recorder {
             self.take_events()?;
             if self.deferred.any_waiting() {
                 self.unwinding.finish(&mut self.kernel)?;
-                self.unwind_raw_stacks();
+                self.unwind_raw_stacks(Which::Told);
             }
         }
         self.finished.extend(finished);
@@ -249,13 +258,15 @@ impl Recorder {
         let ended = self.kernel.stop(mark)?;
         self.labels.extend(ended.zip(label));
         self.catch_up()?;
-        while self.kernel.has_events() {
+        // What did not fit into the first look is in the ring buffer; nothing follows it.
+        if self.kernel.has_events() {
             self.catch_up()?;
         }
+        self.unwind_raw_stacks(Which::All);
         Ok(())
     }
 
-    /// Works off the events that are there; what comes meanwhile is for the next time.
+    /// Works off the events that are there. What comes meanwhile is for the next time, unless the target waits for us.
     fn take_events(&mut self) -> Result<(), SessionError> {
         let mut left = self.kernel.receive();
         loop {

@@ -80,8 +80,8 @@ impl Held {
                 unistd::setgid(identity.gid)?;
                 unistd::setuid(identity.uid)?;
             }
-            // Whoever was stopped until we have caught up goes on, when we are killed and our probes are gone. Changing
-            // the user takes this back, so it comes after.
+            // Whoever was stopped until we have caught up goes on when we are killed. Changing the user takes this back, so it
+            // comes after.
             prctl::set_pdeathsig(Signal::SIGCONT)?;
             ptrace::traceme()?;
             Ok(())

@@ -47,6 +47,11 @@ impl Way {
         }
     }
 
+    /// Whether Python's own objects are to be traced.
+    pub(super) fn counts_objects(&self) -> bool {
+        matches!(self, Self::Exec) || *self == Self::Attached(BY_PROBES)
+    }
+
     /// What stands before the script on the interpreter's command line.
     pub(super) fn options(&self, scratch: &Path) -> Vec<OsString> {
         match self {
