@@ -6,11 +6,7 @@ use aya::{
 };
 use tracer_common::{chain::PROGRAMS, names};
 
-use super::{
-    BpfError,
-    kernel::{StackWalk, uprobe},
-    maps::take,
-};
+use super::{BpfError, StackWalk, kernel::uprobe, maps::take};
 
 /// The chain, where there is one. The kernel takes it apart when this is dropped.
 pub(super) struct Chain(Option<ProgramArray<MapData>>);

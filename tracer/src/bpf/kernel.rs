@@ -6,81 +6,15 @@ use aya::{
     Ebpf, EbpfLoader, VerifierLogLevel, include_bytes_aligned,
     programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _, UProbe},
 };
-use tracer_common::{
-    Control, Epoch, KernelState, PythonConfig, ROOM_HELD, ROOM_ROWS, Tally, Trigger, names,
-};
+use tracer_common::{Control, Epoch, KernelState, PythonConfig, Tally, names};
 
 use super::{
-    BpfError, TableStore, TargetGroup, attach::Probe, btf, chain::Chain, code::CodeState,
-    inbox::Inbox, maps::Maps, settle::Settler,
+    BpfError, KernelSettings, StackWalk, TableStore, UserMark, attach::Probe, btf, chain::Chain,
+    code::CodeState, inbox::Inbox, maps::Maps, settle::Settler,
 };
 use crate::{release::KernelRelease, units::Addr};
 
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer-ebpf"));
-
-/// What is fixed for a whole run.
-#[derive(Clone, Copy, Debug)]
-pub struct KernelSettings {
-    /// The target's thread group.
-    pub target: TargetGroup,
-    /// Smallest block to record, in bytes.
-    pub min_size: u64,
-    /// Largest block to record, in bytes.
-    pub max_size: u64,
-    /// A mark at each so many entries of the mark function; at least 1.
-    pub mark_every: u64,
-    /// Capacity of the live set, in blocks.
-    pub max_live: u32,
-    /// Distinct stacks in an epoch.
-    pub max_stacks: u32,
-    /// Distinct stacks that need not be told of again.
-    pub known_stacks: u32,
-    /// How stacks are walked.
-    pub walk: StackWalk,
-    /// Whether the programs log what they find odd.
-    pub log: bool,
-}
-
-/// How the kernel side walks stacks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StackWalk {
-    /// By tables, as well as this kernel can.
-    Best,
-    /// By tables, as on kernels without `bpf_loop`.
-    TailCalls,
-    /// By `bpf_get_stack`, as other tools do.
-    Kernel,
-}
-
-/// A mark that user space asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UserMark {
-    /// The clock says so.
-    Interval,
-    /// The trace ends.
-    End,
-    /// A script says so.
-    Control,
-    /// SIGUSR2 came.
-    Signal,
-    /// Enter was pressed.
-    Key,
-    /// There are so many rows that they have to be drained; ends no iteration.
-    Full,
-}
-
-impl UserMark {
-    const fn trigger(self) -> Trigger {
-        match self {
-            Self::Interval => Trigger::Interval,
-            Self::End => Trigger::End,
-            Self::Control => Trigger::Control,
-            Self::Signal => Trigger::Signal,
-            Self::Key => Trigger::Key,
-            Self::Full => Trigger::Full,
-        }
-    }
-}
 
 /// Calls that were entered and have not returned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -328,92 +262,6 @@ impl Kernel {
         }
         (self.control.linker, self.control.lone_version) = (address.0, lone_version);
         self.write_control()
-    }
-
-    /// Has the target stopped, from now on or no longer, whenever its dynamic linker has changed its list of
-    /// objects. Whoever asks for it lets it go on, with SIGCONT, after each [`Event::Objects`]. When recording
-    /// stops, this does, too.
-    ///
-    /// # Errors
-    ///
-    /// Where the map can't be written.
-    ///
-    /// [`Event::Objects`]: super::Event::Objects
-    pub fn sync_objects(&mut self, stop: bool) -> Result<(), BpfError> {
-        self.control.sync_objects = stop.into();
-        self.write_control()?;
-        if !stop {
-            self.settler.settle();
-        }
-        Ok(())
-    }
-
-    /// Has the target stopped, from now on or no longer, at each `execve`, and again when the dynamic linker has loaded
-    /// what the new image was linked with. Whoever asks for it lets it go on, with SIGCONT, after each
-    /// [`Event::Exec`], and once after that when [`KernelState::new_image`] is 0. When recording stops, this does, too.
-    ///
-    /// # Errors
-    ///
-    /// Where the map can't be written.
-    ///
-    /// [`Event::Exec`]: super::Event::Exec
-    /// [`Event::Objects`]: super::Event::Objects
-    pub fn hold_images(&mut self, hold: bool) -> Result<(), BpfError> {
-        self.control.hold_images = hold.into();
-        self.write_control()?;
-        if !hold {
-            self.settler.settle();
-        }
-        Ok(())
-    }
-
-    /// Has epochs drained when they have so many rows; a target that may be held ([`Kernel::hold_images`]) waits for that, and
-    /// for room in the ring buffer. Whoever asks for it looks at [`Kernel::is_full`] and [`Kernel::was_held`] whenever
-    /// events have come in.
-    ///
-    /// # Errors
-    ///
-    /// Where the map can't be written.
-    pub fn hold_when_full(&mut self, most_rows: u32) -> Result<(), BpfError> {
-        self.control.most_rows = most_rows;
-        self.write_control()
-    }
-
-    /// Whether there are so many rows that it is time for [`UserMark::Full`].
-    ///
-    /// # Errors
-    ///
-    /// Where the map can't be read.
-    pub fn is_full(&self) -> Result<bool, BpfError> {
-        let most = u64::from(self.control.most_rows);
-        Ok(most != 0 && self.room(ROOM_ROWS)? >= most)
-    }
-
-    /// Whether the target was stopped until user space has caught up. It is to be let go on then, with SIGCONT. Asked after
-    /// [`Kernel::drain`] has drained something, it misses nobody who stopped it for the rows that were drained.
-    ///
-    /// # Errors
-    ///
-    /// Where the map can't be read or written.
-    pub fn was_held(&mut self) -> Result<bool, BpfError> {
-        let is_held = self.control.most_rows != 0 && self.room(ROOM_HELD)? != 0;
-        if is_held {
-            self.write_room(ROOM_HELD)?;
-        }
-        Ok(is_held)
-    }
-
-    fn room(&self, word: u32) -> Result<u64, BpfError> {
-        self.maps.room.get(&word, 0).map_err(BpfError::map(names::ROOM))
-    }
-
-    /// The rows that were there are drained.
-    pub(super) fn rows_are_drained(&mut self) -> Result<(), BpfError> {
-        if self.control.most_rows == 0 { Ok(()) } else { self.write_room(ROOM_ROWS) }
-    }
-
-    fn write_room(&mut self, word: u32) -> Result<(), BpfError> {
-        self.maps.room.set(word, 0, 0).map_err(BpfError::map(names::ROOM))
     }
 
     /// Where unwind tables go.

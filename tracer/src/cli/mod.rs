@@ -12,6 +12,9 @@ mod python_function;
 mod request;
 mod talk;
 
+#[cfg(test)]
+mod config_tests;
+
 pub use arguments::{Arguments, BenchMode, Command};
 pub use config::{Format, MarkFunction, Output, PythonObjects, Target, TraceConfig};
 pub use control::ControlFifos;

@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use tracer_common::FrameWord;
 
 use super::{
-    recorder::{Pending, Recorder},
+    booking::Pending,
+    recorder::Recorder,
     splice::{self, NativeFrame},
     stacks::{KnownStack, return_address},
     unwinding::Unwinding,

@@ -1,6 +1,7 @@
 //! One run from start to end: finds the target, sets probes, turns epochs into iterations as they end, and
 //! writes the report. The only place where the stages of the data's way meet, and the only async one.
 
+mod booking;
 mod books;
 mod builder;
 mod control;
@@ -15,6 +16,7 @@ mod judging;
 mod keyboard;
 mod launch;
 mod linkers;
+mod mark_function;
 mod marks;
 mod memory;
 mod merged;

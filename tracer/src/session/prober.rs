@@ -11,14 +11,15 @@ use std::{
 use super::{
     SessionError,
     linkers::{self, Linkers},
+    mark_function::MarkProbes,
     python,
     python_objects::ObjectProbes,
     unwinding::Unwinding,
 };
 use crate::{
     bpf::{Kernel, ProbedFile},
-    cli::{BenchMode, MarkFunction, TraceConfig},
-    sites::{self, Allocator, FindError, FunctionSites, Role},
+    cli::{BenchMode, TraceConfig},
+    sites::{self, Allocator, FunctionSites, Role},
     target::{Module, ModuleId, Modules, read_object},
     units::{Addr, FileOffset, Pid},
 };
@@ -29,15 +30,12 @@ pub(super) struct Prober {
     /// The process, or that thread of it through which its address space is reached: the main one, as long as
     /// it lives.
     pid: Pid,
-    mark: Option<MarkFunction>,
+    mark: MarkProbes,
     bench: Option<BenchMode>,
-    marked: BTreeSet<(ModuleId, FileOffset)>,
     /// Places of the target's own probe.
     pub(super) usdt: usize,
     /// Modules that were probed since the image was last replaced.
     fresh: BTreeSet<ModuleId>,
-    /// Near names, best first, of each object that was searched for the mark function in vain.
-    near: Vec<Vec<String>>,
     functions: usize,
     mappings: usize,
     allocators: Vec<String>,
@@ -64,12 +62,10 @@ impl Prober {
     pub(super) fn new(pid: Pid, config: &TraceConfig) -> Self {
         Self {
             pid,
-            mark: config.mark_fn.clone(),
+            mark: MarkProbes::new(config),
             bench: config.bench,
-            marked: BTreeSet::new(),
             usdt: 0,
             fresh: BTreeSet::new(),
-            near: Vec::new(),
             functions: 0,
             mappings: 0,
             allocators: Vec::new(),
@@ -188,21 +184,7 @@ impl Prober {
                 objects: objects.join(", "),
             });
         }
-        if let Some(mark) = &self.mark
-            && self.marked.is_empty()
-        {
-            let near = best_of_each(&self.near);
-            let reason = if near.is_empty() {
-                "no mapped object has a function of that name".to_owned()
-            } else {
-                format!(
-                    "no mapped object has a function of that name; near ones: {}",
-                    near.join(", ")
-                )
-            };
-            return Err(SessionError::MarkFunction { symbol: mark.symbol.clone(), reason });
-        }
-        Ok(())
+        self.mark.check()
     }
 
     /// What is probed, in a phrase.
@@ -231,7 +213,7 @@ impl Prober {
         self.objects.look(module, &object);
         self.probe_objects_of(kernel, module)?;
         self.probe_mappings(kernel, probed, &object)?;
-        self.probe_mark(kernel, probed, module, &object)?;
+        self.mark.probe(kernel, probed, module, &object)?;
         self.probe_usdt(kernel, probed, &object)
     }
 
@@ -355,38 +337,6 @@ impl Prober {
         }
         Ok(())
     }
-
-    fn probe_mark(
-        &mut self,
-        kernel: &mut Kernel,
-        probed: ProbedFile<'_>,
-        module: &Module,
-        object: &[u8],
-    ) -> Result<(), SessionError> {
-        let Some(mark) = &self.mark else { return Ok(()) };
-        if mark.object.as_deref().is_some_and(|wanted| !is_named(&module.path, wanted)) {
-            return Ok(());
-        }
-        match sites::find_function(object, &mark.symbol) {
-            Ok(found) => {
-                kernel.attach_mark(probed, found.site.offset, &found.name)?;
-                tracing::debug!("marking at {} in {}", found.name, module.path.display());
-                self.marked.insert((module.id, found.site.offset));
-            }
-            Err(FindError::Unknown { near, .. }) => self.near.push(near),
-            Err(error @ FindError::Ambiguous { .. }) => {
-                let reason = error.to_string();
-                return Err(SessionError::MarkFunction { symbol: mark.symbol.clone(), reason });
-            }
-            Err(error) => tracing::debug!("{}: {error}", module.path.display()),
-        }
-        Ok(())
-    }
-}
-
-/// Whether an object goes by the name that `--mark-fn f@NAME` gives: its path, or the last part of it.
-fn is_named(path: &Path, wanted: &str) -> bool {
-    path == Path::new(wanted) || path.file_name().is_some_and(|name| name == wanted)
 }
 
 /// From the first to the last function that is defined in one source file everywhere: between them lies the
@@ -404,18 +354,6 @@ fn own_code(allocator: &Allocator) -> Option<(FileOffset, FileOffset)> {
         .map(|function| FileOffset(function.site.offset.0 - u64::from(function.site.skip)));
     let (first, last) = starts.clone().min().zip(starts.max())?;
     (last.0 - first.0 <= FARTHEST).then_some((first, last))
-}
-
-/// At most five names: the best of each object, then each one's second best.
-fn best_of_each(near: &[Vec<String>]) -> Vec<&str> {
-    let ranks = near.iter().map(Vec::len).max().unwrap_or(0);
-    let mut best: Vec<&str> = Vec::new();
-    for name in (0..ranks).flat_map(|rank| near.iter().filter_map(move |names| names.get(rank))) {
-        if best.len() < 5 && !best.contains(&name.as_str()) {
-            best.push(name);
-        }
-    }
-    best
 }
 
 fn file_name(path: &Path) -> String {

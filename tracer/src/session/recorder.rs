@@ -7,10 +7,11 @@ use std::{
 };
 
 use rustix::time::{ClockId, clock_gettime};
-use tracer_common::{Epoch, MapEvent, Space, Trigger, UnwindStatus};
+use tracer_common::{Epoch, UnwindStatus};
 
 use super::{
     SessionError,
+    booking::Pending,
     deferred::{DeferredStacks, Which},
     epoch_index::EpochIndex,
     goal::Goal,
@@ -27,8 +28,8 @@ use crate::{
     bpf::{Event, FinishedEpoch, Kernel, NewPython, NewStack, UserMark},
     cli::{BenchMode, TraceConfig},
     ledger::{
-        ClassSample, EpochRecord, Ledger, MarkTrigger, MemorySample, Plan, StackKey,
-        mappings::{Change, Mappings, UnknownChange},
+        Ledger, Plan, StackKey,
+        mappings::{Change, Mappings},
     },
     target::{Modules, Process},
 };
@@ -52,7 +53,7 @@ pub(super) struct Recorder {
     pub(super) ledger: Ledger,
     pub(super) mappings: Mappings,
     /// Changes of mappings in epochs after the one that is booked next.
-    later: BTreeMap<Epoch, Vec<Change>>,
+    pub(super) later: BTreeMap<Epoch, Vec<Change>>,
     /// Every stack seen.
     pub(super) stacks: HashMap<StackKey, KnownStack>,
     /// Python's side of stacks whose native frames have not come yet.
@@ -60,17 +61,17 @@ pub(super) struct Recorder {
     /// Which iteration (from 1) each drained epoch belongs to.
     pub(super) iteration_of: EpochIndex,
     /// Names that were given to marks, of epochs that are not booked yet.
-    labels: BTreeMap<Epoch, String>,
+    pub(super) labels: BTreeMap<Epoch, String>,
     pub(super) malformed_events: u64,
     /// How often the probes did not fire until they were set again.
     pub(super) interruptions: u64,
     pub(super) pending: Pending,
-    finished: VecDeque<FinishedEpoch>,
+    pub(super) finished: VecDeque<FinishedEpoch>,
     pub(super) iterations: u32,
     pub(super) goal: Goal,
     /// 0 while not known.
-    rss_bytes: u64,
-    memory: MemoryReader,
+    pub(super) rss_bytes: u64,
+    pub(super) memory: MemoryReader,
     pub(super) pace: Pace,
     /// Stacks that ended in code of no known mapping, since the mappings were read.
     pub(super) unplaced: Vec<StackKey>,
@@ -80,17 +81,6 @@ pub(super) struct Recorder {
     pub(super) holds: Holds,
     /// Whether stacks come from `bpf_get_stack`, as bare addresses.
     kernel_stacks: bool,
-}
-
-/// The part of an iteration that came before an `execve`, or after the last mark that counts.
-#[derive(Debug, Default)]
-pub(super) struct Pending {
-    start_ns: u64,
-    peak_bytes: u64,
-    /// Ordered, so that the same input is booked in the same order.
-    pub(super) rows: BTreeMap<StackKey, tracer_common::RowCounts>,
-    exec: Option<Space>,
-    spaces: u32,
 }
 
 impl Recorder {
@@ -116,7 +106,7 @@ impl Recorder {
             classes_at_start: prober.objects.first_classes().filter(|_| is_only),
             memory_at_start: memory.first.filter(|_| is_only && config.warmup == 0),
         });
-        let pending = Pending { start_ns: now_ns(), ..Pending::default() };
+        let pending = Pending::since(now_ns());
         let mut python = Python::new(config);
         python.look(prober.pid(), &modules, &mut kernel)?;
         kernel.start()?;
@@ -199,16 +189,6 @@ impl Recorder {
         // Once the target has ended there is nothing to read: what it had last is kept.
         self.rss_bytes = self.process.rss().unwrap_or(self.rss_bytes);
         Ok(())
-    }
-
-    /// Books the next iteration that has ended; `false` when there is none.
-    pub(super) fn book_iteration(&mut self) -> bool {
-        while let Some(epoch) = self.finished.pop_front() {
-            if self.book(epoch) {
-                return true;
-            }
-        }
-        false
     }
 
     /// Iterations that count: those after the warm-up that a mark ended.
@@ -332,128 +312,6 @@ impl Recorder {
         let finished = refreshed.and_then(|()| self.unwinding.finish(&mut self.kernel));
         self.process.resume();
         finished
-    }
-
-    /// Books a change of mappings, or puts it aside until the epochs before it are booked. Of two changes that
-    /// depend on each other the later one has no earlier epoch, so their order stays.
-    fn keep_mapping(&mut self, event: &MapEvent) {
-        let mut event = *event;
-        event.stack =
-            self.final_key(StackKey { space: event.header.space, stack: event.stack }).stack;
-        let present = event.epoch.0 <= self.iteration_of.len();
-        match Change::of(&event) {
-            Ok(Some(change)) if present && !self.later.contains_key(&event.epoch) => {
-                self.mappings.apply(&change);
-            }
-            Ok(Some(change)) => self.later.entry(event.epoch).or_default().push(change),
-            Ok(None) => {}
-            Err(UnknownChange) => self.malformed_events += 1,
-        }
-    }
-
-    /// Whether the epoch completed an iteration.
-    fn book(&mut self, epoch: FinishedEpoch) -> bool {
-        let enough = self.has_enough();
-        let end = self.repeated.end_trigger(&self.process);
-        let deferred = &self.deferred;
-        let pending = &mut self.pending;
-        let rows = epoch
-            .rows
-            .into_iter()
-            .map(|(space, stack, counts)| (deferred.final_key(StackKey { space, stack }), counts));
-        for (key, counts) in rows {
-            pending.rows.entry(key).or_default().add(&counts);
-        }
-        pending.peak_bytes = pending.peak_bytes.max(epoch.peak_bytes);
-        debug_assert_eq!(epoch.epoch, Epoch(self.iteration_of.len()));
-        let label = self.labels.remove(&epoch.epoch);
-        self.iteration_of.push(self.iterations + 1);
-        for change in self.later.remove(&epoch.epoch).unwrap_or_default() {
-            self.mappings.apply(&change);
-        }
-        if epoch.trigger == Some(Trigger::Exec) {
-            pending.spaces += 1;
-            pending.exec = Some(Space(pending.spaces));
-            self.mappings.exec();
-            return false;
-        }
-        if epoch.trigger == Some(Trigger::Full) {
-            return false;
-        }
-        // Marks that were made before we could stop are not asked for: they join what follows the last one.
-        if enough && epoch.trigger != Some(Trigger::End) {
-            return false;
-        }
-        let trigger = match epoch.trigger.map_or(MarkTrigger::End, MarkTrigger::from) {
-            MarkTrigger::End => end,
-            trigger => trigger,
-        };
-        let spaces = pending.spaces;
-        let pending = std::mem::replace(
-            pending,
-            Pending { start_ns: epoch.end_ns, spaces, ..Pending::default() },
-        );
-        self.iterations += 1;
-        let memory = self.sample_memory();
-        let classes = self.sample_classes();
-        self.ledger.push(EpochRecord {
-            trigger,
-            label,
-            partial: trigger == MarkTrigger::End,
-            start_ns: pending.start_ns,
-            end_ns: epoch.end_ns,
-            peak_bytes: pending.peak_bytes,
-            rss_bytes: memory.map_or_else(|| self.last_rss(), |memory| memory.rss_bytes),
-            memory,
-            classes,
-            mappings: self.mappings.totals(),
-            rows: pending.rows.into_iter().collect(),
-            new_process: self.repeated.is_one_of_several,
-            exec: pending.exec,
-        });
-        if let Some(last) = self.ledger.last() {
-            self.mappings.close(last.partial, last.warmup && !self.ledger.in_warmup());
-        }
-        self.goal.booked(&self.ledger);
-        true
-    }
-
-    /// Reads the target's memory at the mark that is booked, if it is the last one made.
-    fn sample_memory(&mut self) -> Option<MemorySample> {
-        let needed = self.is_last_mark_needed()?;
-        self.memory.sample(&self.process, &self.mappings, needed)
-    }
-
-    /// Reads Python's objects by size class, likewise.
-    fn sample_classes(&mut self) -> Option<ClassSample> {
-        let needed = self.is_last_mark_needed()?;
-        let pid = self.process.pid();
-        let sample = self.prober.objects.sample_classes(pid, &self.modules, needed);
-        if sample.is_some() {
-            self.prober.objects.note_others(self.python.others());
-        }
-        sample
-    }
-
-    /// Whether growth is taken from or to the mark that is booked; `None` where the target has gone on to another one, or to
-    /// another run.
-    fn is_last_mark_needed(&self) -> Option<bool> {
-        if self.repeated.is_one_of_several || self.is_followed() {
-            return None;
-        }
-        Some(!self.is_recording() || self.goal.is_decisive(&self.ledger, self.iterations))
-    }
-
-    /// Whether another mark has followed the one that is booked.
-    fn is_followed(&self) -> bool {
-        self.finished.iter().any(|epoch| epoch.trigger != Some(Trigger::Full))
-    }
-
-    /// As it was read when the mark that is booked was heard of; 0 for one that others have followed since. Of a run
-    /// that has ended there is no more to be learned, and what it had a while before is something else.
-    fn last_rss(&self) -> u64 {
-        let unknown = self.repeated.is_one_of_several || self.is_followed();
-        if unknown { 0 } else { self.rss_bytes }
     }
 
     /// What Python's side of a stack is, whose native frames have not come yet.
