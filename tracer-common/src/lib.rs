@@ -16,6 +16,7 @@ pub mod limits;
 mod live;
 mod mapping;
 pub mod names;
+mod pool;
 mod python;
 mod room;
 mod settings;
@@ -31,6 +32,7 @@ pub use frame::{FrameAt, FrameWord, StackHash, UnwindStatus};
 pub use ids::{Domain, Epoch, Space, StackId};
 pub use live::{LiveBlock, LiveKey};
 pub use mapping::{MapCall, MapCallKind, MapEvent, MapOp};
+pub use pool::{PYTHON_POOL_BYTES, PoolTaken};
 pub use python::{
     PYTHON_BYTES, PYTHON_CODE_BYTES, PYTHON_CODE_WORDS, PYTHON_LENGTH, PYTHON_TEXT,
     PythonCodeEvent, PythonCodeKey, PythonConfig, PythonEnd, PythonEvent, PythonFrame, PythonHash,

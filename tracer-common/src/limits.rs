@@ -25,6 +25,9 @@ pub const MAX_PYTHON_LINES: usize = 3064;
 /// Code objects of Python's that the kernel side remembers to have sent. Where there are more, they are sent again.
 pub const MAX_PYTHON_CODES: u32 = 32_768;
 
+/// Pools of Python's own allocator of which it is remembered who took them: 1 GiB of small objects.
+pub const MAX_PYTHON_POOLS: u32 = 65_536;
+
 /// Words of the target's stack that are copied at a time, to unwind it in the copy. A power of two.
 pub const WINDOW_WORDS: usize = 512;
 

@@ -30,6 +30,8 @@ pub const ALLOCATORS: &str = "ALLOCATORS";
 pub const PYTHON: &str = "PYTHON";
 /// How often Python's code objects were freed; then 1 if they are counted, else 0. Numbers of 64 bits.
 pub const PYTHON_FREES: &str = "PYTHON_FREES";
+/// Address of a pool of Python's → [`crate::PoolTaken`].
+pub const PYTHON_POOLS: &str = "PYTHON_POOLS";
 /// [`crate::ROOM_WORDS`] words.
 pub const ROOM: &str = "ROOM";
 /// [`crate::Tally`], one per CPU.

@@ -45,6 +45,8 @@ pub enum TallyKind {
     /// Changes of mappings that were not told: no room in the ring buffer or for a call in flight, or a
     /// call that another interrupted or that never returned.
     MapLost,
+    /// Pools of Python's of which it is not remembered who took them: no room for another, or for the thread.
+    PoolLost,
 }
 
 /// All counters; one of these per CPU.
@@ -57,7 +59,7 @@ pub struct Tally {
 
 impl Tally {
     /// How many kinds there are.
-    pub const LEN: usize = 18;
+    pub const LEN: usize = 19;
 
     /// The count of one kind.
     pub const fn get(&self, kind: TallyKind) -> u64 {
@@ -65,6 +67,6 @@ impl Tally {
     }
 }
 
-const _: () = assert!(TallyKind::MapLost as usize + 1 == Tally::LEN);
+const _: () = assert!(TallyKind::PoolLost as usize + 1 == Tally::LEN);
 
 pod!(Tally);

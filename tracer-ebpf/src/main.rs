@@ -31,6 +31,7 @@ mod python;
 mod python_code;
 mod python_copy;
 mod python_frame;
+mod python_pools;
 mod raw;
 mod record;
 mod rows;
@@ -273,6 +274,16 @@ fn mark_fn(_ctx: ProbeContext) -> u32 {
 #[uprobe]
 fn python_code_freed(_ctx: ProbeContext) -> u32 {
     python_code::freed();
+    0
+}
+
+/// Attaches to: each `ret` of the function by which CPython's own allocator takes a pool of 16 KiB, with `--python-objects
+/// classes`. Captures: the pool, and the stack that asked for more than there was. No return probe, because the function
+/// maps memory, whose stack would end at it. Needs `bpf_loop` (5.17), as Python's frames do. Costs a trap, a single step
+/// and a stack walk each time; a pool has room for 31 objects or more.
+#[uprobe]
+fn python_pool_taken(ctx: ProbeContext) -> u32 {
+    python_pools::taken(&ctx);
     0
 }
 

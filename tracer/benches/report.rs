@@ -104,6 +104,7 @@ fn ledger_and_report(criterion: &mut Criterion) {
         events: &events,
         mappings: MappingInputs { books: &books, lost: 0 },
         python_objects: None,
+        python_pools: None,
         judging: Judging::default(),
     };
     group.bench_function("report as text", |bencher| {

@@ -174,6 +174,20 @@ impl Kernel {
         self.remember_python_code()
     }
 
+    /// Has the kernel side remember who takes pools of Python's own allocator. `exit` is an instruction that ends the function
+    /// which does so; each is to be probed.
+    ///
+    /// # Errors
+    ///
+    /// Where the kernel refuses the probe.
+    pub fn attach_python_pools(
+        &mut self,
+        file: ProbedFile<'_>,
+        exit: FileOffset,
+    ) -> Result<(), BpfError> {
+        self.attach(file, "python_pool_taken", exit, "the function that takes a pool of Python's")
+    }
+
     /// Tells us of each object that the dynamic linker loads from now on.
     ///
     /// # Errors

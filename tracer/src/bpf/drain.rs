@@ -1,13 +1,15 @@
 //! Taking finished epochs out of the kernel, and the live set at the end.
 
 use std::{
+    collections::HashMap,
     io,
     os::fd::{AsFd as _, OwnedFd},
 };
 
 use tracer_common::{
-    Epoch, EpochSlot, EventHeader, LiveBlock, LiveKey, RowCounts, RowKey, Space, StackId, Trigger,
-    limits::{MAX_EPOCHS, RING_BYTES},
+    Epoch, EpochSlot, EventHeader, LiveBlock, LiveKey, PoolTaken, RowCounts, RowKey, Space,
+    StackId, Trigger,
+    limits::{MAX_EPOCHS, MAX_PYTHON_POOLS, RING_BYTES},
     names,
 };
 
@@ -121,6 +123,25 @@ impl Kernel {
             let (key, block): (LiveKey, LiveBlock) = entry.map_err(BpfError::map(names::LIVE))?;
             Ok(LiveEntry { space_byte: key.space_byte(), block })
         })
+    }
+
+    /// Who took each of Python's pools that was taken in an address space since the recording began, by the pool's address;
+    /// what has been given back since among them.
+    ///
+    /// # Errors
+    ///
+    /// Where the map can't be read.
+    pub fn python_pools(&self, space: Space) -> Result<HashMap<u64, PoolTaken>, BpfError> {
+        // The target goes on meanwhile: as in `purge_replaced`.
+        let most = MAX_PYTHON_POOLS as usize;
+        let mut pools = HashMap::new();
+        for entry in self.maps.python_pools.iter().take(most) {
+            let (pool, taken) = entry.map_err(BpfError::map(names::PYTHON_POOLS))?;
+            if taken.space == space {
+                pools.insert(pool, taken);
+            }
+        }
+        Ok(pools)
     }
 
     /// Takes the blocks of replaced images out of the live set: they went with their image, and their places are

@@ -2,6 +2,7 @@
 
 use std::{io, path::PathBuf};
 
+use rustix::io::Errno;
 use thiserror::Error;
 
 use super::PythonObstacle;
@@ -99,7 +100,7 @@ impl BpfError {
         action: &'static str,
     ) -> impl FnOnce(aya::programs::ProgramError) -> Self {
         move |source| {
-            if is_permission(&source) {
+            if is_permission(&source) && !is_refusal(&source) {
                 Self::Permission
             } else {
                 Self::Program { program, action, source: source.into() }
@@ -111,6 +112,12 @@ impl BpfError {
     pub(super) fn load(source: aya::EbpfError) -> Self {
         if is_permission(&source) { Self::Permission } else { Self::Load(Box::new(source)) }
     }
+}
+
+/// Whether the verifier did not accept a program, for which the kernel often has the same number as for a lack of rights.
+fn is_refusal(error: &aya::programs::ProgramError) -> bool {
+    matches!(error, aya::programs::ProgramError::LoadError { io_error, .. }
+        if io_error.raw_os_error() == Some(Errno::ACCESS.raw_os_error()))
 }
 
 fn is_permission(error: &(dyn std::error::Error + 'static)) -> bool {

@@ -83,8 +83,8 @@ impl Kernel {
         let thread_pointer = btf::thread_pointer().unwrap_or(0);
         let mut loader = EbpfLoader::new();
         loader
-            // Without a log the verifier is several times faster; aya retries with one when it refuses.
-            .verifier_log_level(VerifierLogLevel::DISABLE)
+            // Only used where the verifier has refused a program, to be told why: without a log it is several times faster.
+            .verifier_log_level(VerifierLogLevel::DEBUG)
             .override_global(names::TARGET_TGID, &tgid, true)
             .override_global(names::TARGET_NS_DEVICE, &device, true)
             .override_global(names::TARGET_NS_INODE, &inode, true)

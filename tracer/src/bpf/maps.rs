@@ -5,8 +5,8 @@ use aya::{
     maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf},
 };
 use tracer_common::{
-    CodeMap, CodeRange, Control, EpochSlot, KernelState, LiveBlock, LiveKey, PythonConfig, Row,
-    RowKey, Tally, ThreadState, names,
+    CodeMap, CodeRange, Control, EpochSlot, KernelState, LiveBlock, LiveKey, PoolTaken,
+    PythonConfig, Row, RowKey, Tally, ThreadState, names,
 };
 
 use super::{BpfError, TableStore};
@@ -24,6 +24,7 @@ pub(super) struct Maps {
     pub(super) allocators: Array<MapData, CodeRange>,
     pub(super) python: Array<MapData, PythonConfig>,
     pub(super) python_frees: Array<MapData, u64>,
+    pub(super) python_pools: HashMap<MapData, u64, PoolTaken>,
     pub(super) room: Array<MapData, u64>,
     pub(super) tally: PerCpuArray<MapData, Tally>,
     pub(super) events: RingBuf<MapData>,
@@ -44,6 +45,7 @@ impl Maps {
             allocators: take(ebpf, names::ALLOCATORS)?,
             python: take(ebpf, names::PYTHON)?,
             python_frees: take(ebpf, names::PYTHON_FREES)?,
+            python_pools: take(ebpf, names::PYTHON_POOLS)?,
             room: take(ebpf, names::ROOM)?,
             tally: take(ebpf, names::TALLY)?,
             events: take(ebpf, names::EVENTS)?,

@@ -10,9 +10,11 @@ use super::{
     memory::{Functions, Tables},
 };
 use crate::{
-    sites::{self, FunctionSites, ObjectTables, Role, TableError, bypasses, target_function},
+    sites::{
+        self, FunctionSites, ObjectTables, Role, TableError, bypasses, pool_exits, target_function,
+    },
     target::{Location, ModuleId, Modules, read_object},
-    units::{Addr, ElfAddr, Pid},
+    units::{Addr, ElfAddr, FileOffset, Pid},
 };
 
 /// What the functions of a table are, in its order.
@@ -119,6 +121,18 @@ impl Interpreter {
             }
         }
         Ok(())
+    }
+
+    /// Where the function ends by which its own allocator takes pools, and in which object; `None` where that isn't found, as
+    /// behind hooks.
+    pub fn pool_exits(
+        &self,
+        modules: &Modules,
+        functions: &[ObjectFunction],
+    ) -> Option<(ModuleId, Vec<FileOffset>)> {
+        let malloc = functions.iter().find(|function| function.sites.role == Role::PythonMalloc)?;
+        let (_, object) = self.object(modules, malloc.module).ok()?;
+        Some((malloc.module, pool_exits(&object, malloc.sites.address)?))
     }
 
     /// The functions for objects and other memory, except where they are those for raw memory, which the C allocator

@@ -10,7 +10,7 @@ mod error;
 mod functions;
 mod memory;
 
-pub use classes::{NotFound, PIECE, Pools, ProcessView, Ranges, View};
+pub use classes::{NotFound, PIECE, Pools, ProcessView, Ranges, Reading, UsedPool, View};
 pub use command::{CommandObjects, VARIABLE, for_command, is_python_command};
 pub use error::PythonObjectsError;
 pub use functions::{Interpreter, ObjectFunction, Objects};

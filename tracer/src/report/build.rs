@@ -6,8 +6,8 @@ use tracer_common::{Domain, StackId};
 
 use super::{
     FileEntry, GrowthPart, Inputs, IterationBlock, IterationEntry, LedgerEntry, MappingsEntry,
-    Report, RssEntry, SCHEMA_VERSION, StabilityEntry, StackEntry, SuppressionEntry, Survivor,
-    UnwindingEntry, document::TextParts, python_classes, stack_entry::PerIteration,
+    PoolsEntry, Report, RssEntry, SCHEMA_VERSION, StabilityEntry, StackEntry, SuppressionEntry,
+    Survivor, UnwindingEntry, document::TextParts, python_classes, stack_entry::PerIteration,
 };
 use crate::{
     analysis::{Cohort, History, Place, Step, Trend, responsible, trend},
@@ -44,6 +44,7 @@ impl<'a> Report<'a> {
             python_objects: inputs.python_objects,
             python_classes: python_classes::entries(ledger),
             python_classes_read: python_classes::readings(ledger),
+            python_pools: PoolsEntry::new(&inputs),
             suppressions: SuppressionEntry::all(inputs.judging.suppressions, &stacks),
             gates,
             text: TextParts {

@@ -5,7 +5,7 @@ use super::{
     closing::{basis, write_closing, write_warning},
     mappings,
     page::Page,
-    python_classes,
+    python_classes, python_pools,
     tables::write_iterations,
     temporary,
     verdicts::write_verdicts,
@@ -26,6 +26,7 @@ pub fn detailed(report: &Report<'_>, palette: Palette) -> Vec<u8> {
     temporary::write_section(report, &mut page);
     mappings::write_section(report, &mut page);
     python_classes::write_section(report, &mut page);
+    python_pools::write_section(report, &mut page);
     write_closing(report, "[DEBUG] ", &mut page);
     page.into_bytes()
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{
     ClassEntry, ClassReadings, CountedObjects, EventLedger, FileEntry, IterationBlock,
-    IterationEntry, LedgerEntry, MappingsEntry, RssEntry, StabilityEntry, StackEntry,
+    IterationEntry, LedgerEntry, MappingsEntry, PoolsEntry, RssEntry, StabilityEntry, StackEntry,
     SuppressionEntry, Target, TotalsEntry, UnwindingEntry,
 };
 use crate::{gates::Outcome, ledger::RssChange};
@@ -45,6 +45,8 @@ pub struct Report<'a> {
     pub python_classes: Option<Vec<ClassEntry>>,
     /// Between which readings their growth was taken.
     pub python_classes_read: Option<ClassReadings>,
+    /// Who took memory for them, as a hint; `None` where that is not heard of.
+    pub python_pools: Option<PoolsEntry<'a>>,
     /// The suppressions, in their file's order.
     pub suppressions: Vec<SuppressionEntry<'a>>,
     /// The gates that were set.

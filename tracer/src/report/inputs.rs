@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::{CountedObjects, EventLedger, MappingInputs};
+use super::{CountedObjects, EventLedger, MappingInputs, PoolInputs};
 use crate::{
     analysis::NamedStacks,
     compare::Recording,
@@ -61,6 +61,8 @@ pub struct Inputs<'a> {
     pub mappings: MappingInputs<'a>,
     /// How Python's objects were counted; `None` where the target is not Python.
     pub python_objects: Option<&'a CountedObjects>,
+    /// Who took pools for them; `None` where that was not heard of.
+    pub python_pools: Option<PoolInputs<'a>>,
     /// What is to be made of growth.
     pub judging: Judging<'a>,
 }

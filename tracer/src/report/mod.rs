@@ -22,6 +22,7 @@ mod page;
 mod palette;
 mod python_classes;
 mod python_objects;
+mod python_pools;
 mod short;
 mod size;
 mod stability;
@@ -65,6 +66,7 @@ pub use mappings::{
 pub use palette::Palette;
 pub use python_classes::{ClassEntry, ClassReadings, ClassStep};
 pub use python_objects::CountedObjects;
+pub use python_pools::{PoolInputs, PoolLine, PoolTaker, PoolsEntry};
 pub use short::short;
 pub use size::{mib, signed_size, size};
 pub use stability::StabilityEntry;

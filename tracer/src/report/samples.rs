@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use tracer_common::{RowCounts, StackId};
 
 use super::{
-    EventLedger, Inputs, IterationBlock, Judging, MappingInputs, Palette, Report, Side, Survivor,
-    Survivors, Target, debug_iteration, detailed, short,
+    EventLedger, Inputs, IterationBlock, Judging, MappingInputs, Palette, PoolInputs, PoolTaker,
+    Report, Side, Survivor, Survivors, Target, debug_iteration, detailed, short,
 };
 use crate::{
     analysis::{
@@ -37,6 +37,7 @@ pub(super) struct Run {
     pub(super) events: EventLedger,
     pub(super) mappings: Mappings,
     pub(super) lost_mappings: u64,
+    pub(super) pools: Option<(Vec<PoolTaker>, u64)>,
     pub(super) suppressions: Suppressions,
     pub(super) gates: Gates,
     pub(super) baseline: Option<Recording>,
@@ -73,6 +74,7 @@ impl Run {
             events,
             mappings: Mappings::default(),
             lost_mappings: 0,
+            pools: None,
             suppressions: Suppressions::default(),
             gates: Gates::default(),
             baseline: None,
@@ -93,6 +95,10 @@ impl Run {
             events: &self.events,
             mappings: MappingInputs { books: &self.mappings, lost: self.lost_mappings },
             python_objects: None,
+            python_pools: self
+                .pools
+                .as_ref()
+                .map(|(takers, lost)| PoolInputs { takers, lost: *lost }),
             judging: Judging {
                 suppressions: self.suppressions.all(),
                 gates: self.gates,

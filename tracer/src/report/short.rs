@@ -7,7 +7,7 @@ use super::{
     closing::{basis, write_closing, write_warning},
     mappings,
     page::{Page, visible},
-    python_classes,
+    python_classes, python_pools,
     size::{signed_size, size},
     tables::write_table,
 };
@@ -40,6 +40,7 @@ pub fn short(report: &Report<'_>, palette: Palette) -> Vec<u8> {
     ));
     mappings::write_line(report, &mut page);
     python_classes::write_line(report, &mut page);
+    python_pools::write_line(report, &mut page);
     write_closing(report, "", &mut page);
     page.into_bytes()
 }

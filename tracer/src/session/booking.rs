@@ -134,7 +134,7 @@ impl Recorder {
     fn sample_classes(&mut self) -> Option<ClassSample> {
         let needed = self.is_last_mark_needed()?;
         let pid = self.process.pid();
-        let sample = self.prober.objects.sample_classes(pid, &self.modules, needed);
+        let sample = self.prober.objects.sample_classes(pid, &self.modules, needed, &self.kernel);
         if sample.is_some() {
             self.prober.objects.note_others(self.python.others());
         }

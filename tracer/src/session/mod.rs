@@ -31,6 +31,7 @@ mod python_classes;
 mod python_code;
 mod python_frames;
 mod python_objects;
+mod python_pools;
 mod recorder;
 mod repeated;
 mod retired;

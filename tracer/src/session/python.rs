@@ -8,8 +8,8 @@ use std::{
 use tracer_common::{PythonFrame, Space, UnwindStatus};
 
 use super::{
-    SessionError, merged, python_code, python_frames::PythonFrames, recorder::Recorder,
-    stacks::KnownStack,
+    SessionError, merged, python_code, python_frames::PythonFrames, python_objects::ObjectProbes,
+    recorder::Recorder, stacks::KnownStack,
 };
 use crate::{
     analysis::NativeFrames,
@@ -87,6 +87,7 @@ impl Python {
         pid: Pid,
         modules: &Modules,
         kernel: &mut Kernel,
+        objects: &mut ObjectProbes,
     ) -> Result<(), SessionError> {
         let space = kernel.state()?.space;
         self.due = None;
@@ -119,6 +120,7 @@ impl Python {
                     interpreter.object()
                 );
                 python_code::hear_of_freed(kernel, modules, pid, &interpreter);
+                objects.hear_of_pools(kernel, modules, pid);
                 let root = SourceRoot::of_process(pid).ok();
                 Image::Ready { interpreter, names: Box::new(Names::new(pid, root)) }
             }
@@ -140,16 +142,19 @@ impl Python {
         ready.sum()
     }
 
-    /// The probes are about to be set again, for another thread: until then code may be freed unheard.
+    /// The probes are about to be set again, for another thread: until then code may be freed unheard, and pools
+    /// taken.
     pub(super) fn move_to(
         &self,
         thread: Pid,
         modules: &Modules,
         kernel: &mut Kernel,
+        objects: &mut ObjectProbes,
     ) -> Result<(), SessionError> {
         let space = kernel.state()?.space;
         if let Some(Image::Ready { interpreter, .. }) = self.images.get(&space) {
             python_code::hear_of_freed(kernel, modules, thread, interpreter);
+            objects.hear_of_pools(kernel, modules, thread);
         }
         Ok(())
     }

@@ -3,9 +3,11 @@
 
 use std::time::{Duration, Instant};
 
+use super::python_pools::PoolTakers;
 use crate::{
+    bpf::Kernel,
     ledger::ClassSample,
-    python_objects::{Interpreter, NotFound, Objects, Pools, ProcessView},
+    python_objects::{Interpreter, NotFound, Objects, Pools, ProcessView, Reading},
     report::CountedObjects,
     target::Modules,
     units::Pid,
@@ -21,6 +23,8 @@ pub(super) struct ClassReader {
     last: Option<(Instant, Duration)>,
     /// What the target had when the trace began.
     pub(super) first: Option<ClassSample>,
+    /// Who took the pools that were in use at the last reading, if that is heard of.
+    pub(super) takers: PoolTakers,
     /// What the report says: of the last reading that something was learned from.
     pub(super) counted: Option<CountedObjects>,
 }
@@ -32,30 +36,38 @@ impl ClassReader {
     }
 
     /// Reads them, unless that has taken too much of the time; `needed`: whether or not. `None` where they aren't read or can't
-    /// be.
+    /// be. With a `kernel`, what it heard of pools that were taken, too.
     pub(super) fn sample(
         &mut self,
         pid: Pid,
         modules: &Modules,
         interpreters: &[Interpreter],
         needed: bool,
+        kernel: Option<&Kernel>,
     ) -> Option<ClassSample> {
         let due = self.last.is_none_or(|(at, took)| at.elapsed() >= took * SHARE);
         if !due && !needed {
             return None;
         }
         let mut start = Instant::now();
-        let mut sample = self.read();
-        if sample.is_none() {
+        let mut reading = self.read();
+        if reading.is_none() {
             self.look(pid, modules, interpreters);
             if self.found.is_some() {
                 // The search is not made again.
                 tracing::debug!("Python's pools found in {:.1} ms", milliseconds(start));
                 start = Instant::now();
-                sample = self.read();
+                reading = self.read();
+            }
+        }
+        if let Some((kernel, reading)) = kernel.zip(reading.as_ref()) {
+            match PoolTakers::of(kernel, &reading.pools) {
+                Ok(takers) => self.takers = takers,
+                Err(error) => tracing::warn!("who took Python's pools is not known: {error}"),
             }
         }
         self.last = Some((Instant::now(), start.elapsed()));
+        let sample = reading.map(|reading| reading.sample);
         if let Some(sample) = sample {
             let blocks: u64 = sample.blocks.iter().sum();
             tracing::debug!(
@@ -66,13 +78,13 @@ impl ClassReader {
         sample
     }
 
-    fn read(&mut self) -> Option<ClassSample> {
+    fn read(&mut self) -> Option<Reading> {
         let (view, pools) = self.found.as_mut()?;
-        let sample = pools.read(view);
-        if sample.is_none() {
+        let reading = pools.read(view);
+        if reading.is_none() {
             self.found = None;
         }
-        sample
+        reading
     }
 
     /// Looks for the books in the image that the target has now.

@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, sync::Arc};
 
-use super::{SessionError, prober::Prober, python_classes::ClassReader};
+use super::{SessionError, prober::Prober, python_classes::ClassReader, python_pools::PoolTakers};
 use crate::{
     bpf::{Kernel, ProbedFile},
     cli::{PythonObjects, Target, TraceConfig},
@@ -21,12 +21,14 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct ObjectProbes {
     /// Every object with an interpreter that was seen.
-    interpreters: Vec<Interpreter>,
+    pub(super) interpreters: Vec<Interpreter>,
     /// What is probed.
     functions: Vec<ObjectFunction>,
     counted: CountedObjects,
     /// With `--python-objects classes`.
-    classes: Option<ClassReader>,
+    pub(super) classes: Option<ClassReader>,
+    /// Whether the kernel side hears of pools that are taken.
+    pub(super) hears_of_pools: bool,
 }
 
 /// What is to be done for a command that is about to be started.
@@ -96,8 +98,15 @@ impl ObjectProbes {
         pid: Pid,
         modules: &Modules,
         needed: bool,
+        kernel: &Kernel,
     ) -> Option<ClassSample> {
-        self.classes.as_mut()?.sample(pid, modules, &self.interpreters, needed)
+        let kernel = self.hears_of_pools.then_some(kernel);
+        self.classes.as_mut()?.sample(pid, modules, &self.interpreters, needed, kernel)
+    }
+
+    /// Who took the pools that were in use at the last reading; `None` where nobody heard of it.
+    pub(super) fn pool_takers(&self) -> Option<&PoolTakers> {
+        self.classes.as_ref().filter(|_| self.hears_of_pools).map(|classes| &classes.takers)
     }
 
     /// Notes a module that was mapped, if it has an interpreter in it.
@@ -136,7 +145,7 @@ impl Prober {
             return Err(PythonObjectsError::NoInterpreter { how, pid: self.pid() }.into());
         }
         let pid = self.pid();
-        let first = self.objects.sample_classes(pid, modules, true);
+        let first = self.objects.sample_classes(pid, modules, true, kernel);
         if let Some(classes) = &mut self.objects.classes {
             classes.first = first;
         }

@@ -93,7 +93,7 @@ impl Recorder {
         mut kernel: Kernel,
         process: Process,
         modules: Modules,
-        prober: Prober,
+        mut prober: Prober,
         mut unwinding: Unwinding,
         memory: MemoryReader,
         config: &TraceConfig,
@@ -108,7 +108,7 @@ impl Recorder {
         });
         let pending = Pending::since(now_ns());
         let mut python = Python::new(config);
-        python.look(prober.pid(), &modules, &mut kernel)?;
+        python.look(prober.pid(), &modules, &mut kernel, &mut prober.objects)?;
         kernel.start()?;
         unwinding.target_runs();
         let holds = Holds::of(config);
@@ -162,7 +162,9 @@ impl Recorder {
             self.refresh()?;
         }
         if self.python.is_due() {
-            self.python.look(self.prober.pid(), &self.modules, &mut self.kernel)?;
+            let pid = self.prober.pid();
+            let objects = &mut self.prober.objects;
+            self.python.look(pid, &self.modules, &mut self.kernel, objects)?;
         }
         self.unwinding.take_finished(&mut self.kernel)?;
         if !self.unwinding.is_pending() {

@@ -52,7 +52,7 @@ impl Recorder {
         let Self { kernel, modules, unwinding, python, .. } = self;
         kernel.distrust_python_code()?;
         let moved = self.prober.move_to(thread, kernel, modules, unwinding);
-        python.move_to(thread, modules, kernel)?;
+        python.move_to(thread, modules, kernel, &mut self.prober.objects)?;
         match moved {
             // It ended meanwhile. The loss is in the report already.
             Err(SessionError::Target(_) | SessionError::Bpf(BpfError::Attach { .. })) => {}
@@ -77,7 +77,7 @@ impl Recorder {
         }
         // A target that ended is no longer of interest to it.
         let Self { kernel, modules, prober, python, .. } = self;
-        let looked = python.look(prober.pid(), modules, kernel);
+        let looked = python.look(prober.pid(), modules, kernel, &mut prober.objects);
         match refreshed.map(drop).and(looked) {
             // It ended, and what it had mapped is as we saw it last.
             Err(SessionError::Target(_)) => Ok(()),

@@ -20,7 +20,7 @@ mod testing;
 mod tests;
 mod view;
 
-pub use pools::Pools;
+pub use pools::{Pools, Reading, UsedPool};
 pub use process::ProcessView;
 pub use search::NotFound;
 pub use view::{PIECE, Ranges, View};

@@ -39,6 +39,11 @@ impl Pool {
         sound.then_some(Self { arena: field(header, ARENA_INDEX), class, used })
     }
 
+    /// Bytes of its blocks in use.
+    pub(super) fn used_bytes(self) -> u64 {
+        block_bytes(self.class).map_or(0, |size| u64::from(self.used) * size)
+    }
+
     /// Whether a header says that none of its blocks is in use, whatever else it says.
     pub(super) fn is_unused(header: &[u8; HEADER]) -> bool {
         field(header, COUNT) == 0

@@ -16,6 +16,24 @@ const MOST_BYTES: u64 = 96 << 20;
 /// How often it is read anew while arenas come and go, or headers are being written.
 const ATTEMPTS: u32 = 3;
 
+/// What the books say at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// Blocks in use, by size class.
+    pub sample: ClassSample,
+    /// The pools that have any of them.
+    pub pools: Vec<UsedPool>,
+}
+
+/// A pool with blocks in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsedPool {
+    /// Where it begins.
+    pub address: u64,
+    /// Bytes of its blocks in use.
+    pub used_bytes: u64,
+}
+
 /// The books of an interpreter's own allocator.
 #[derive(Clone, Debug)]
 pub struct Pools {
@@ -35,17 +53,18 @@ impl Pools {
 
     /// Blocks in use now, by size class. Of a process that stands still, exactly; of one that runs, as each pool was when its
     /// header was read. `None` where the array is not where it was found: the process has ended or replaced its image.
-    pub fn read(&mut self, view: &impl View) -> Option<ClassSample> {
+    pub fn read(&mut self, view: &impl View) -> Option<Reading> {
         let mut latest = None;
         for _ in 0..ATTEMPTS {
             let (array, arenas) = self.arenas(view)?;
-            let (sample, real) = self.add_up(view, &arenas);
+            let (reading, real) = self.add_up(view, &arenas);
             let (array_after, arenas_after) = self.arenas(view)?;
             if real == 0 {
                 continue;
             }
-            latest = Some(sample);
-            if sample.unread_pools == 0 && (array, arenas) == (array_after, arenas_after) {
+            let is_whole = reading.sample.unread_pools == 0;
+            latest = Some(reading);
+            if is_whole && (array, arenas) == (array_after, arenas_after) {
                 break;
             }
         }
@@ -70,33 +89,36 @@ impl Pools {
     }
 
     /// The sum over all pools, and how many of the arenas are ones.
-    fn add_up(&self, view: &impl View, arenas: &[(u32, Arena)]) -> (ClassSample, usize) {
+    fn add_up(&self, view: &impl View, arenas: &[(u32, Arena)]) -> (Reading, usize) {
         let geometry = self.place.geometry;
         let of = |&(_, arena): &(u32, Arena)| arena.pools(geometry);
         let addresses: Vec<u64> = arenas.iter().flat_map(of).collect();
-        let mut headers = view.gather(&addresses).into_iter();
-        let (mut sample, mut real) = (ClassSample::default(), 0);
+        let mut headers = addresses.iter().copied().zip(view.gather(&addresses));
+        let (mut reading, mut real) = (Reading::default(), 0);
         for (index, arena) in arenas {
             let count = arena.pools(geometry).count();
             let pools: Vec<_> = headers.by_ref().take(count).collect();
             let decoded = |header: &Option<_>| Pool::decode(&header.as_ref().copied()?, geometry);
             // What follows the array in memory may look like an entry, but no pool says that it is its own.
-            if !pools.iter().any(|header| decoded(header).is_some_and(|pool| pool.arena == *index))
+            if !pools
+                .iter()
+                .any(|(_, header)| decoded(header).is_some_and(|pool| pool.arena == *index))
             {
                 continue;
             }
             real += 1;
-            for header in pools {
+            for (address, header) in pools {
                 match (decoded(&header), header) {
                     (_, Some(header)) if Pool::is_unused(&header) => {}
                     (Some(pool), _) if pool.arena == *index => {
-                        sample.blocks[pool.class as usize] += u64::from(pool.used);
+                        reading.sample.blocks[pool.class as usize] += u64::from(pool.used);
+                        reading.pools.push(UsedPool { address, used_bytes: pool.used_bytes() });
                     }
-                    _ => sample.unread_pools += 1,
+                    _ => reading.sample.unread_pools += 1,
                 }
             }
         }
-        (sample, real)
+        (reading, real)
     }
 }
 

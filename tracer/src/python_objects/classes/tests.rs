@@ -11,7 +11,7 @@ fn find(fake: &Fake) -> Result<Pools, NotFound> {
 }
 
 fn read(fake: &Fake) -> ClassSample {
-    find(fake).expect("they are there").read(fake).expect("they are still there")
+    find(fake).expect("they are there").read(fake).expect("they are still there").sample
 }
 
 /// Classes with blocks, and how many.
@@ -52,7 +52,7 @@ fn an_array_that_moves_is_followed() {
     fake.put_arena(moved, 20, &[(6, 6)]);
     fake.put(DATA.0 + 0x100, moved);
     fake.put(DATA.0 + 0x180, moved + 20 * ENTRY as u64);
-    assert_eq!(pools.read(&fake).map(|it| classes(&it)), Some(vec![(4, 5), (6, 6)]));
+    assert_eq!(pools.read(&fake).map(|it| classes(&it.sample)), Some(vec![(4, 5), (6, 6)]));
     // A variable that has led elsewhere once is not asked again.
     fake.put(DATA.0 + 0x100, 0);
     assert_eq!(pools.read(&fake), None);
@@ -77,14 +77,14 @@ fn a_pool_that_is_being_changed_is_told() {
     let mut pools = find(&fake).expect("they are there");
     // What has no blocks in use needs no class.
     fake.put_half(fake.pool(0, 2) + 36, 0xffff);
-    assert_eq!(pools.read(&fake).map(|it| it.unread_pools), Some(0));
+    assert_eq!(pools.read(&fake).map(|it| it.sample.unread_pools), Some(0));
     fake.put_half(fake.pool(0, 1) + 36, 0xffff);
-    let sample = pools.read(&fake).expect("they are still there");
+    let sample = pools.read(&fake).expect("they are still there").sample;
     assert_eq!((classes(&sample), sample.unread_pools), (vec![(4, 4)], 1));
     // More than fit.
     fake.put_half(fake.pool(0, 1) + 36, 5);
     fake.put_half(fake.pool(0, 1), 171);
-    assert_eq!(pools.read(&fake).map(|it| it.unread_pools), Some(1));
+    assert_eq!(pools.read(&fake).map(|it| it.sample.unread_pools), Some(1));
 }
 
 #[test]

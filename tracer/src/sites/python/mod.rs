@@ -9,11 +9,13 @@
 mod bypass;
 mod error;
 mod moves;
+mod pools;
 mod table;
 mod target;
 
 pub use bypass::{Bypass, bypasses};
 pub use error::TableError;
+pub use pools::pool_exits;
 pub use table::{ObjectTables, TablePlace, object_tables};
 pub use target::target_function;
 

@@ -1,5 +1,7 @@
 //! Small interpreters that show one thing each, and those that are installed here.
 
+use std::ops::Range;
+
 use super::*;
 use crate::{
     sites::{Role, elf::Elf, symbols, testing::compiled},
@@ -81,6 +83,15 @@ fn address(object: &[u8], name: &str) -> ElfAddr {
     linked.iter().find(|symbol| symbol.name == name).expect(name).address
 }
 
+/// Where a function's code is in the file.
+fn within(object: &[u8], name: &str) -> Range<u64> {
+    let elf = Elf::parse(object).expect("it is ELF");
+    let linked = symbols::linked(&elf);
+    let symbol = linked.iter().find(|symbol| symbol.name == name).expect(name);
+    let start = elf.code_offset(symbol.address).expect(name).0;
+    start..start + symbol.size
+}
+
 #[test]
 fn tables_that_are_variables_are_found() {
     let Some(object) = interpreter(VARIABLES, OF_VARIABLES, PLAIN, "", &SHARED) else { return };
@@ -144,6 +155,51 @@ fn a_function_s_arguments_are_there_where_it_is_probed() {
     assert_eq!(target_function(&object, ElfAddr(start.0 + 1), Role::PythonFree), None);
 }
 
+/// An allocator that serves a block out of a pool that has one, and takes a pool where there is none.
+const POOLS: &str = "
+    struct header { unsigned count; char *free; void *next, *previous; unsigned arena, class, fresh, last; };
+    struct header *usable, *used[32];
+    #define OWN static __attribute__((noipa))
+    OWN void *new_pool(unsigned class) {
+        struct header *pool = usable;
+        usable = pool->next;
+        pool->count = 1;
+        pool->class = class;
+        pool->fresh = 48 + (class << 5);
+        pool->last = 16384 - (class << 4);
+        return pool;
+    }
+    OWN void *other(unsigned class) { usable->class = class; usable->fresh = 48; return 0; }
+    #define SERVE(class) if (used[class]) { used[class]->count++; return used[class]->free; }
+    OWN void *serve(unsigned class) { SERVE(class) return new_pool(class); }
+    OWN void *all_in_one(unsigned class) {
+        SERVE(class)
+        struct header *pool = usable;
+        usable = pool->next;
+        pool->class = class;
+        pool->fresh = 48 + (class << 5);
+        pool->last = 16384 - (class << 4);
+        return pool;
+    }
+    void *apart(unsigned n) { SERVE(n >> 4) return n > 512 ? other(n) : new_pool(n >> 4); }
+    void *twice_removed(unsigned n) { return n > 512 ? other(n) : serve(n >> 4); }
+    void *inlined(unsigned n) { return n > 512 ? other(n) : all_in_one(n >> 4); }
+    void *none(unsigned n) { SERVE(n >> 4) return other(n); }
+";
+
+#[test]
+fn what_takes_a_pool_is_told_by_what_it_writes() {
+    let flags = ["-O2", "-shared", "-fPIC"];
+    let Some(object) = compiled("gcc", "pools.c", POOLS, &flags) else { return };
+    let exits = pool_exits(&object, address(&object, "apart")).expect("it takes pools");
+    let all = within(&object, "new_pool");
+    assert!(exits.len() == 1 && exits.iter().all(|exit| all.contains(&exit.0)), "{exits:?}");
+    // Each object would pass a probe there.
+    for malloc in ["twice_removed", "inlined", "none"] {
+        assert_eq!(pool_exits(&object, address(&object, malloc)), None, "{malloc}");
+    }
+}
+
 /// Those of this machine, whatever they are. Their code is what compilers and their options make of the real thing.
 #[test]
 fn installed_interpreters_have_tables() {
@@ -160,6 +216,12 @@ fn installed_interpreters_have_tables() {
             let begin = std::time::Instant::now();
             let found = bypasses(&object, &functions);
             println!("{path}: {} bypasses, {:?}", found.len(), begin.elapsed());
+            let pools = linked.iter().find(|symbol| symbol.name == "allocate_from_new_pool");
+            // Before 3.9 it is a part of what each object passes.
+            let exits = pool_exits(&object, functions[0]);
+            assert_eq!(exits.is_some(), pools.is_some(), "{path}");
+            let all = pools.map(|symbol| within(&object, symbol.name)).unwrap_or_default();
+            assert!(exits.iter().flatten().all(|exit| all.contains(&exit.0)), "{path}: {exits:?}");
         }
     }
 }

@@ -1,0 +1,204 @@
+//! Lines that took pools for Python's small objects. A hint: the objects of one size share pools, whatever their lines.
+
+use serde::Serialize;
+
+use super::{
+    Inputs, Report,
+    page::Page,
+    size::{counted, size},
+};
+use crate::{
+    analysis::{Place, by_line},
+    ledger::{Amount, StackKey},
+};
+
+/// Pools that one stack took in one iteration, and that have objects in them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolTaker {
+    /// The stack.
+    pub key: StackKey,
+    /// The number of the iteration, from 1; `None` where it has not ended.
+    pub taken: Option<u32>,
+    /// How many.
+    pub pools: u64,
+    /// Bytes of their objects.
+    pub bytes: u64,
+}
+
+/// What was heard of pools that were taken.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolInputs<'a> {
+    /// Who took those that are in use.
+    pub takers: &'a [PoolTaker],
+    /// Pools of which it is not known who took them.
+    pub lost: u64,
+}
+
+/// `python_pools`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the fields are the schema, described in docs/json.md")]
+pub struct PoolsEntry<'a> {
+    pub lost: u64,
+    pub lines: Vec<PoolLine<'a>>,
+}
+
+/// One of `python_pools.lines`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the fields are the schema, described in docs/json.md")]
+pub struct PoolLine<'a> {
+    pub file: &'a str,
+    pub line: Option<u32>,
+    pub function: Option<&'a str>,
+    pub source: Option<&'a str>,
+    pub pools: u64,
+    pub bytes: u64,
+    #[serde(skip)]
+    place: Place<'a>,
+}
+
+impl<'a> PoolsEntry<'a> {
+    /// Of the iterations between the readings that growth by size class was taken from; where there were no two, of all.
+    pub(super) fn new(inputs: &Inputs<'a>) -> Option<Self> {
+        let PoolInputs { takers, lost } = inputs.python_pools?;
+        let growth = inputs.ledger.class_growth();
+        let counts = |taken: &u32| growth.is_none_or(|it| (it.from + 1..=it.to).contains(taken));
+        let taken = takers.iter().filter(|taker| taker.taken.as_ref().is_some_and(counts));
+        let rows = by_line(taken.map(|taker| {
+            let place = Place::of_stack(taker.key, inputs.stacks.get(&taker.key));
+            let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+            (place, Amount { bytes: signed(taker.bytes), blocks: signed(taker.pools) })
+        }));
+        let lines = rows.into_iter().map(|row| PoolLine::new(row.place, row.amount)).collect();
+        Some(Self { lost, lines })
+    }
+}
+
+impl<'a> PoolLine<'a> {
+    fn new(place: Place<'a>, amount: Amount) -> Self {
+        let (line, function) = match place {
+            Place::Line { line, .. } => (Some(line), None),
+            Place::Function { function, .. } => (None, Some(function)),
+            Place::Address { .. } | Place::Unknown => (None, None),
+        };
+        Self {
+            file: place.file(),
+            line,
+            function,
+            source: place.source(),
+            pools: amount.blocks.unsigned_abs(),
+            bytes: amount.bytes.unsigned_abs(),
+            place,
+        }
+    }
+
+    /// `1.4 MiB in 95 pools`.
+    fn amount(&self) -> String {
+        let bytes = i64::try_from(self.bytes).unwrap_or(i64::MAX);
+        format!("{} in {}", size(bytes), counted(self.pools, "pool"))
+    }
+}
+
+/// The section of the `--debug` report; nothing where no pool was taken.
+pub(super) fn write_section(report: &Report<'_>, page: &mut Page) {
+    let Some(pools) = report.python_pools.as_ref().filter(|pools| !pools.lines.is_empty()) else {
+        return;
+    };
+    page.styled(
+        page.palette.heading,
+        format_args!(
+            "[DEBUG] Lines that took pools for them, a hint, for objects of other lines may lie in the same pools{}:",
+            but_for(pools)
+        ),
+    );
+    for line in pools.lines.iter().take(report.text.top) {
+        page.line(format_args!("  {}", line.amount()));
+        page.line(format_args!("    {}", line.place));
+        if let Some(source) = line.source {
+            page.line(format_args!("      {source}"));
+        }
+    }
+}
+
+/// The line of the short report.
+pub(super) fn write_line(report: &Report<'_>, page: &mut Page) {
+    let Some(pools) = &report.python_pools else { return };
+    let Some(first) = pools.lines.first() else { return };
+    page.line(format_args!(
+        "Pools for them were taken most at {}: {} (a hint{})",
+        first.place.brief(),
+        first.amount(),
+        but_for(pools)
+    ));
+}
+
+fn but_for(pools: &PoolsEntry<'_>) -> String {
+    match pools.lost {
+        0 => String::new(),
+        lost => format!("; not known of {}", counted(lost, "pool")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{super::samples::Run, *};
+    use crate::{
+        analysis::{NamedStack, NamedStacks, samples::at},
+        ledger::{
+            ClassSample, EpochRecord,
+            samples::{epoch, key},
+        },
+        report::{Palette, detailed, json as json_of, samples::text, short},
+    };
+
+    fn run() -> Run {
+        let stacks = NamedStacks::from([
+            (key(1), NamedStack::new(vec![at("f", "a.py", 7)], "complete")),
+            (key(2), NamedStack::new(vec![at("f", "a.py", 9)], "complete")),
+        ]);
+        let marked = || EpochRecord { classes: Some(ClassSample::default()), ..epoch(Vec::new()) };
+        let mut run = Run::new(1, stacks, vec![marked(), marked(), epoch(Vec::new())]);
+        let taker = |id, taken, pools| PoolTaker { key: key(id), taken, pools, bytes: pools << 14 };
+        run.pools = Some((
+            vec![
+                taker(1, Some(1), 900), // before the baseline
+                taker(1, Some(2), 2),
+                taker(2, Some(2), 5),
+                taker(2, Some(3), 700), // after the last reading
+                taker(2, None, 800),
+            ],
+            0,
+        ));
+        run
+    }
+
+    #[test]
+    fn pools_count_that_were_taken_between_the_readings() {
+        let run = run();
+        let page = text(detailed(&run.report(), Palette::plain()));
+        let section = "lie in the same pools:\n  80.0 KiB in 5 pools\n    File \"a.py\", line 9\n  \
+                       32.0 KiB in 2 pools\n    File \"a.py\", line 7\n[DEBUG]";
+        assert!(page.contains(section), "{page}");
+        let line = "\nPools for them were taken most at a.py:9: 80.0 KiB in 5 pools (a hint)\n";
+        let page = text(short(&run.report(), Palette::plain()));
+        assert!(page.contains(line), "{page}");
+        let document: Value = serde_json::from_slice(&json_of(&run.report())).expect("it is JSON");
+        let pools = &document["python_pools"];
+        assert_eq!(pools["lines"][0]["pools"], 5);
+        assert_eq!([&pools["lines"][1]["file"], &pools["lost"]], [&json!("a.py"), &json!(0)]);
+        assert_eq!(document["totals"]["net_bytes"], 0, "in no other figure");
+    }
+
+    #[test]
+    fn what_is_not_known_is_said() {
+        let mut run = run();
+        let said = |run: &Run| text(short(&run.report(), Palette::plain()));
+        run.pools.as_mut().expect("some").1 = 3;
+        assert!(said(&run).contains("(a hint; not known of 3 pools)"), "{}", said(&run));
+        for pools in [None, Some((Vec::new(), 0))] {
+            run.pools = pools;
+            assert!(!said(&run).contains("Pools for them"), "{}", said(&run));
+        }
+    }
+}
