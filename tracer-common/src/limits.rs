@@ -28,6 +28,12 @@ pub const MAX_PYTHON_CODES: u32 = 32_768;
 /// Pools of Python's own allocator of which it is remembered who took them: 1 GiB of small objects.
 pub const MAX_PYTHON_POOLS: u32 = 65_536;
 
+/// Stacks a second that are found for these, on an average: some 7 µs each.
+pub const POOL_STACKS_PER_SECOND: u32 = 2000;
+
+/// How many of them may come at once: 64 MiB of small objects.
+pub const POOL_STACK_BURST: u32 = 4096;
+
 /// Words of the target's stack that are copied at a time, to unwind it in the copy. A power of two.
 pub const WINDOW_WORDS: usize = 512;
 

@@ -32,6 +32,8 @@ pub const PYTHON: &str = "PYTHON";
 pub const PYTHON_FREES: &str = "PYTHON_FREES";
 /// Address of a pool of Python's → [`crate::PoolTaken`].
 pub const PYTHON_POOLS: &str = "PYTHON_POOLS";
+/// [`crate::POOL_WORDS`] words.
+pub const POOL_WORDS: &str = "POOL_WORDS";
 /// [`crate::ROOM_WORDS`] words.
 pub const ROOM: &str = "ROOM";
 /// [`crate::Tally`], one per CPU.

@@ -76,6 +76,15 @@ impl Returned {
         Self { regs: ctx.regs, result, ip: ip.unwrap_or(0), sp: sp.wrapping_add(8) }
     }
 
+    /// At a probe within a function, which is a part of the stack then: the address of an instruction that calls nothing does as
+    /// a return address, for no frame begins or ends at it.
+    #[inline(always)]
+    pub fn within(ctx: &ProbeContext) -> Self {
+        // SAFETY: as above.
+        let (ip, sp) = unsafe { ((*ctx.regs).rip, (*ctx.regs).rsp) };
+        Self { regs: ctx.regs, result: 0, ip, sp }
+    }
+
     /// What [`entry_sp`] was when the function that now returns was entered.
     #[inline(always)]
     pub fn entry_sp(&self) -> u64 {

@@ -277,10 +277,9 @@ fn python_code_freed(_ctx: ProbeContext) -> u32 {
     0
 }
 
-/// Attaches to: each `ret` of the function by which CPython's own allocator takes a pool of 16 KiB, with `--python-objects
-/// classes`. Captures: the pool, and the stack that asked for more than there was. No return probe, because the function
-/// maps memory, whose stack would end at it. Needs `bpf_loop` (5.17), as Python's frames do. Costs a trap, a single step
-/// and a stack walk each time; a pool has room for 31 objects or more.
+/// Attaches to: a conditional jump where CPython's own allocator has taken a pool of 16 KiB, with `--python-objects classes`.
+/// Captures: the pool, and the stack that asked for more than there was. Needs `bpf_loop` (5.17), as Python's frames do.
+/// Costs a trap each time, and a stack walk up to 2000 times a second; a pool has room for 31 objects or more.
 #[uprobe]
 fn python_pool_taken(ctx: ProbeContext) -> u32 {
     python_pools::taken(&ctx);

@@ -14,11 +14,11 @@ use aya::programs::{
     ProgramError, UProbe,
     uprobe::{UProbeLinkId, UProbeScope},
 };
-use tracer_common::{CodeRange, limits::MAX_ALLOCATORS, names};
+use tracer_common::{CodeRange, POOL_REGISTER, limits::MAX_ALLOCATORS, names};
 
 use super::{BpfError, Kernel, kernel::uprobe, semaphore};
 use crate::{
-    sites::Role,
+    sites::{PoolSite, Role},
     units::{Addr, FileOffset, Pid},
 };
 
@@ -174,8 +174,7 @@ impl Kernel {
         self.remember_python_code()
     }
 
-    /// Has the kernel side remember who takes pools of Python's own allocator. `exit` is an instruction that ends the function
-    /// which does so; each is to be probed.
+    /// Has the kernel side remember who takes pools of Python's own allocator.
     ///
     /// # Errors
     ///
@@ -183,9 +182,12 @@ impl Kernel {
     pub fn attach_python_pools(
         &mut self,
         file: ProbedFile<'_>,
-        exit: FileOffset,
+        site: PoolSite,
     ) -> Result<(), BpfError> {
-        self.attach(file, "python_pool_taken", exit, "the function that takes a pool of Python's")
+        let register = u64::from(site.register);
+        let told = self.maps.pool_words.set(POOL_REGISTER, register, 0);
+        told.map_err(BpfError::map(names::POOL_WORDS))?;
+        self.attach(file, "python_pool_taken", site.offset, "what takes a pool of Python's")
     }
 
     /// Tells us of each object that the dynamic linker loads from now on.

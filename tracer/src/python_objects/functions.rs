@@ -11,10 +11,11 @@ use super::{
 };
 use crate::{
     sites::{
-        self, FunctionSites, ObjectTables, Role, TableError, bypasses, pool_exits, target_function,
+        self, FunctionSites, ObjectTables, PoolSite, Role, TableError, bypasses, pool_site,
+        target_function,
     },
     target::{Location, ModuleId, Modules, read_object},
-    units::{Addr, ElfAddr, FileOffset, Pid},
+    units::{Addr, ElfAddr, Pid},
 };
 
 /// What the functions of a table are, in its order.
@@ -123,16 +124,15 @@ impl Interpreter {
         Ok(())
     }
 
-    /// Where the function ends by which its own allocator takes pools, and in which object; `None` where that isn't found, as
-    /// behind hooks.
-    pub fn pool_exits(
+    /// Where its own allocator takes pools, and in which object; `None` where that isn't found, as behind hooks.
+    pub fn pool_site(
         &self,
         modules: &Modules,
         functions: &[ObjectFunction],
-    ) -> Option<(ModuleId, Vec<FileOffset>)> {
+    ) -> Option<(ModuleId, PoolSite)> {
         let malloc = functions.iter().find(|function| function.sites.role == Role::PythonMalloc)?;
         let (_, object) = self.object(modules, malloc.module).ok()?;
-        Some((malloc.module, pool_exits(&object, malloc.sites.address)?))
+        Some((malloc.module, pool_site(&object, malloc.sites.address)?))
     }
 
     /// The functions for objects and other memory, except where they are those for raw memory, which the C allocator

@@ -30,7 +30,7 @@ pub struct PoolTaker {
 pub struct PoolInputs<'a> {
     /// Who took those that are in use.
     pub takers: &'a [PoolTaker],
-    /// Pools of which it is not known who took them.
+    /// Pools, beside these, of which it is not known who took them.
     pub lost: u64,
 }
 
@@ -63,7 +63,10 @@ impl<'a> PoolsEntry<'a> {
         let growth = inputs.ledger.class_growth();
         let counts = |taken: &u32| growth.is_none_or(|it| (it.from + 1..=it.to).contains(taken));
         let taken = takers.iter().filter(|taker| taker.taken.as_ref().is_some_and(counts));
-        let rows = by_line(taken.map(|taker| {
+        let (unknown, taken): (Vec<&PoolTaker>, Vec<_>) =
+            taken.partition(|taker| taker.key.is_unknown());
+        let lost = lost + unknown.iter().map(|taker| taker.pools).sum::<u64>();
+        let rows = by_line(taken.into_iter().map(|taker| {
             let place = Place::of_stack(taker.key, inputs.stacks.get(&taker.key));
             let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
             (place, Amount { bytes: signed(taker.bytes), blocks: signed(taker.pools) })
@@ -167,6 +170,8 @@ mod tests {
                 taker(2, Some(2), 5),
                 taker(2, Some(3), 700), // after the last reading
                 taker(2, None, 800),
+                taker(0, Some(1), 600), // of unknown ones, too, only those in between
+                taker(0, Some(2), 3),
             ],
             0,
         ));
@@ -177,16 +182,16 @@ mod tests {
     fn pools_count_that_were_taken_between_the_readings() {
         let run = run();
         let page = text(detailed(&run.report(), Palette::plain()));
-        let section = "lie in the same pools:\n  80.0 KiB in 5 pools\n    File \"a.py\", line 9\n  \
+        let section = "lie in the same pools; not known of 3 pools:\n  80.0 KiB in 5 pools\n    File \"a.py\", line 9\n  \
                        32.0 KiB in 2 pools\n    File \"a.py\", line 7\n[DEBUG]";
         assert!(page.contains(section), "{page}");
-        let line = "\nPools for them were taken most at a.py:9: 80.0 KiB in 5 pools (a hint)\n";
+        let line = "\nPools for them were taken most at a.py:9: 80.0 KiB in 5 pools (a hint; not known of 3 pools)\n";
         let page = text(short(&run.report(), Palette::plain()));
         assert!(page.contains(line), "{page}");
         let document: Value = serde_json::from_slice(&json_of(&run.report())).expect("it is JSON");
         let pools = &document["python_pools"];
         assert_eq!(pools["lines"][0]["pools"], 5);
-        assert_eq!([&pools["lines"][1]["file"], &pools["lost"]], [&json!("a.py"), &json!(0)]);
+        assert_eq!([&pools["lines"][1]["file"], &pools["lost"]], [&json!("a.py"), &json!(3)]);
         assert_eq!(document["totals"]["net_bytes"], 0, "in no other figure");
     }
 
@@ -194,8 +199,8 @@ mod tests {
     fn what_is_not_known_is_said() {
         let mut run = run();
         let said = |run: &Run| text(short(&run.report(), Palette::plain()));
-        run.pools.as_mut().expect("some").1 = 3;
-        assert!(said(&run).contains("(a hint; not known of 3 pools)"), "{}", said(&run));
+        run.pools.as_mut().expect("some").1 = 4;
+        assert!(said(&run).contains("(a hint; not known of 7 pools)"), "{}", said(&run));
         for pools in [None, Some((Vec::new(), 0))] {
             run.pools = pools;
             assert!(!said(&run).contains("Pools for them"), "{}", said(&run));

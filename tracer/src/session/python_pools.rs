@@ -49,8 +49,8 @@ impl PoolTakers {
 }
 
 impl ObjectProbes {
-    /// Has the kernel side hear of each pool that is taken, if objects are counted by size class and the function that takes them
-    /// is found; else there is no such hint. To be called once the image's interpreter is ready.
+    /// Has the kernel side hear of each pool that is taken, if objects are counted by size class and the place where that is
+    /// done is found; else there is no such hint. To be called once the image's interpreter is ready.
     pub(super) fn hear_of_pools(&mut self, kernel: &mut Kernel, modules: &Modules, pid: Pid) {
         if self.classes.is_none() {
             return;
@@ -77,21 +77,18 @@ fn probe(
 ) -> Result<bool, String> {
     let objects = interpreter.objects(modules, pid).map_err(|error| error.to_string())?;
     let Objects::Functions(functions) = objects else { return Ok(false) };
-    let (module, exits) = interpreter
-        .pool_exits(modules, &functions)
-        .ok_or("the function that does so is not to be found in its code")?;
+    let (module, site) = interpreter
+        .pool_site(modules, &functions)
+        .ok_or("the place where that is done is not to be found in its code")?;
     let module = modules.all().iter().find(|known| known.id == module);
     let (module, file) = module
         .and_then(|module| Some((module, module.file.as_deref()?)))
-        .ok_or("the function that does so is in no file")?;
+        .ok_or("the place where that is done is in no file")?;
     let probed = ProbedFile { file, path: &module.path, pid };
-    for &exit in &exits {
-        kernel
-            .attach_python_pools(probed, exit)
-            .map_err(|error| format!("{:#}", anyhow::Error::from(error)))?;
-    }
-    let (ends, path) = (exits.len(), module.path.display());
-    tracing::debug!("probing {ends} ends of the function that takes Python's pools in {path}");
+    kernel
+        .attach_python_pools(probed, site)
+        .map_err(|error| format!("{:#}", anyhow::Error::from(error)))?;
+    tracing::debug!("probing what takes Python's pools in {}", module.path.display());
     Ok(true)
 }
 

@@ -36,7 +36,7 @@ pub use identity::{build_id, is_go, is_static_executable};
 pub use lookup::{FoundFunction, find_function, find_symbol, find_variable};
 pub use mapping::mapping_sites;
 pub use python::{
-    Bypass, ObjectTables, TableError, TablePlace, bypasses, object_tables, pool_exits,
+    Bypass, ObjectTables, PoolSite, TableError, TablePlace, bypasses, object_tables, pool_site,
     target_function,
 };
 pub use usdt::{UsdtSite, usdt_sites};

@@ -15,7 +15,7 @@ mod target;
 
 pub use bypass::{Bypass, bypasses};
 pub use error::TableError;
-pub use pools::pool_exits;
+pub use pools::{PoolSite, pool_site};
 pub use table::{ObjectTables, TablePlace, object_tables};
 pub use target::target_function;
 

@@ -1,5 +1,10 @@
-//! The function by which CPython's own allocator takes a pool (`allocate_from_new_pool`), found by what it does, as
-//! most builds have no name for it: the allocator's `malloc` calls it, and it writes the header of a pool.
+//! The place where CPython's own allocator takes a pool (in `allocate_from_new_pool`), found by what is done there, as
+//! most builds have no name for it: the allocator's `malloc` calls the function, and it writes the header of a pool.
+//!
+//! Once the pool is there, its count is set to 1, and it is asked whether it had the same size of blocks before, which
+//! saves writing the rest of the header. That question is a conditional jump, which the kernel emulates; a
+//! register has the pool. A return probe on the function costs more, and the stacks of the mappings that are made
+//! in it would end there.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -8,13 +13,7 @@ use std::{
 
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register};
 
-use super::super::{
-    elf::Elf,
-    extents::Extents,
-    flow::{Landmarks, follow},
-    linkage::Linkage,
-    symbols,
-};
+use super::super::{elf::Elf, emulation::is_emulated, extents::Extents, symbols};
 use crate::units::{ElfAddr, FileOffset};
 
 /// x86's bitness as the decoder counts it.
@@ -24,15 +23,28 @@ const BITS: u32 = 64;
 const HEADER_FIELDS: [u64; 3] = [36, 40, 44];
 /// Bytes of each. Compilers write two at once.
 const FIELD: u64 = 4;
+/// The first field, blocks in use, and the class.
+const COUNT: Range<u64> = 0..FIELD;
+const CLASS: Range<u64> = 36..36 + FIELD;
+/// Instructions from the one that sets a pool's count to the question, and from there to the one that sets its class, at most.
+/// Compilers mix in others.
+const MOST_BETWEEN: usize = 8;
 /// Parts of a function that lie elsewhere, at most: a compiler puts aside what is seldom executed.
 const MAX_PARTS: usize = 8;
 
-/// The `ret` instructions by which it ends, in an object whose allocator's `malloc` is the function at `malloc`. `None` where no
-/// function that this calls does that work, or several do; where that work is not apart from handing out a block of a
-/// pool that has one, which is done for each object; and where other functions end there, too.
-///
-/// A return probe would do as well, but for the mappings that are made on the way: their stacks would end at the kernel's trampoline.
-pub fn pool_exits(object: &[u8], malloc: ElfAddr) -> Option<Vec<FileOffset>> {
+/// Where to probe, and where the pool's address is then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolSite {
+    /// The instruction.
+    pub offset: FileOffset,
+    /// Number of the register with the pool's address, as x86 numbers them: `rax`, `rcx`, `rdx`, `rbx`, `rsp` …
+    pub register: u32,
+}
+
+/// The place in an object whose allocator's `malloc` is the function at `malloc`. `None` where no function that this calls
+/// has such a place, or there are several; and where the function also hands out blocks of pools that have one, which
+/// is done for each object.
+pub fn pool_site(object: &[u8], malloc: ElfAddr) -> Option<PoolSite> {
     let elf = Elf::parse(object).ok()?;
     let (exported, linked) = (symbols::exported(&elf), symbols::linked(&elf));
     let extents = Extents::new(&elf, exported.iter().chain(&linked));
@@ -46,19 +58,12 @@ pub fn pool_exits(object: &[u8], malloc: ElfAddr) -> Option<Vec<FileOffset>> {
     let mut found = called(&elf, &extents, malloc)
         .into_iter()
         .filter_map(|function| Some((function, code(function)?)))
-        .filter(|&(function, code)| writes_header(code, function) && !counts_block(code, function));
-    let (function, _) = found.next()?;
-    if found.next().is_some() {
-        return None;
-    }
-    let extent = extents.around(function)?;
-    let landmarks = Landmarks { starts: &HashSet::new(), is_name: |_| false, skip_null: false };
-    let flow = follow(&elf, &Linkage::new(&elf), &extents, function, &landmarks);
-    let is_own = |exit: &ElfAddr| extent.contains(&exit.0);
-    if flow.open || flow.exits.is_empty() || !flow.exits.iter().all(is_own) {
-        return None;
-    }
-    flow.exits.into_iter().map(|exit| elf.code_offset(exit)).collect()
+        .filter(|&(function, code)| !counts_block(code, function))
+        .flat_map(|(function, code)| questions(code, function));
+    let (at, register) = found.next()?;
+    let offset = elf.code_offset(ElfAddr(at))?;
+    let register = u32::try_from(register.number()).ok()?;
+    found.next().is_none().then_some(PoolSite { offset, register })
 }
 
 /// What the function calls by its address.
@@ -92,16 +97,37 @@ fn called(elf: &Elf<'_>, extents: &Extents<'_>, function: ElfAddr) -> BTreeSet<E
     called
 }
 
-/// Whether there is a register through which all of the header's fields are written.
-fn writes_header(code: &[u8], address: ElfAddr) -> bool {
+/// The conditional jumps that ask whether a pool's header is to be written, and the register that has the pool.
+fn questions(code: &[u8], function: ElfAddr) -> Vec<(u64, Register)> {
+    let instructions: Vec<_> = decoder(code, function).into_iter().collect();
     let mut written: HashMap<Register, HashSet<u64>> = HashMap::new();
-    for instruction in &mut decoder(code, address) {
-        if let Some((base, bytes)) = write(&instruction) {
-            let fields = HEADER_FIELDS.iter().filter(|&&field| bytes.contains(&field));
-            written.entry(base).or_default().extend(fields);
-        }
+    for (base, bytes) in instructions.iter().filter_map(write) {
+        let fields = HEADER_FIELDS.iter().filter(|&&field| bytes.contains(&field));
+        written.entry(base).or_default().extend(fields);
     }
-    written.values().any(|fields| fields.len() == HEADER_FIELDS.len())
+    let is_question = |at: usize| {
+        let jump = instructions.get(at)?;
+        let (pool, _) = instructions[at + 1..]
+            .iter()
+            .take(MOST_BETWEEN)
+            .take_while(|instruction| instruction.flow_control() == FlowControl::Next)
+            .filter_map(write)
+            .find(|(_, bytes)| *bytes == CLASS)?;
+        let before = &instructions[at.saturating_sub(MOST_BETWEEN)..at];
+        let sets_count = |instruction: &&Instruction| {
+            write(instruction) == Some((pool, COUNT))
+                && instruction.try_immediate(1).is_ok_and(|value| value == 1)
+        };
+        let mut straight =
+            before.iter().rev().take_while(|it| it.flow_control() == FlowControl::Next);
+        let from = usize::try_from(jump.ip().checked_sub(function.0)?).ok()?;
+        let is_one = jump.flow_control() == FlowControl::ConditionalBranch
+            && is_emulated(code.get(from..from + jump.len())?)
+            && written.get(&pool)?.len() == HEADER_FIELDS.len()
+            && straight.any(|instruction| sets_count(&instruction));
+        is_one.then(|| (jump.ip(), pool))
+    };
+    (0..instructions.len()).filter_map(is_question).collect()
 }
 
 /// Whether there is an instruction that counts one more block in use: that is a header's first field.

@@ -164,9 +164,11 @@ const POOLS: &str = "
         struct header *pool = usable;
         usable = pool->next;
         pool->count = 1;
-        pool->class = class;
-        pool->fresh = 48 + (class << 5);
-        pool->last = 16384 - (class << 4);
+        if (pool->class != class) {
+            pool->class = class;
+            pool->fresh = 48 + (class << 5);
+            pool->last = 16384 - (class << 4);
+        }
         return pool;
     }
     OWN void *other(unsigned class) { usable->class = class; usable->fresh = 48; return 0; }
@@ -176,9 +178,12 @@ const POOLS: &str = "
         SERVE(class)
         struct header *pool = usable;
         usable = pool->next;
-        pool->class = class;
-        pool->fresh = 48 + (class << 5);
-        pool->last = 16384 - (class << 4);
+        pool->count = 1;
+        if (pool->class != class) {
+            pool->class = class;
+            pool->fresh = 48 + (class << 5);
+            pool->last = 16384 - (class << 4);
+        }
         return pool;
     }
     void *apart(unsigned n) { SERVE(n >> 4) return n > 512 ? other(n) : new_pool(n >> 4); }
@@ -191,12 +196,11 @@ const POOLS: &str = "
 fn what_takes_a_pool_is_told_by_what_it_writes() {
     let flags = ["-O2", "-shared", "-fPIC"];
     let Some(object) = compiled("gcc", "pools.c", POOLS, &flags) else { return };
-    let exits = pool_exits(&object, address(&object, "apart")).expect("it takes pools");
-    let all = within(&object, "new_pool");
-    assert!(exits.len() == 1 && exits.iter().all(|exit| all.contains(&exit.0)), "{exits:?}");
+    let site = pool_site(&object, address(&object, "apart")).expect("it takes pools");
+    assert!(within(&object, "new_pool").contains(&site.offset.0), "{site:?}");
     // Each object would pass a probe there.
     for malloc in ["twice_removed", "inlined", "none"] {
-        assert_eq!(pool_exits(&object, address(&object, malloc)), None, "{malloc}");
+        assert_eq!(pool_site(&object, address(&object, malloc)), None, "{malloc}");
     }
 }
 
@@ -218,10 +222,10 @@ fn installed_interpreters_have_tables() {
             println!("{path}: {} bypasses, {:?}", found.len(), begin.elapsed());
             let pools = linked.iter().find(|symbol| symbol.name == "allocate_from_new_pool");
             // Before 3.9 it is a part of what each object passes.
-            let exits = pool_exits(&object, functions[0]);
-            assert_eq!(exits.is_some(), pools.is_some(), "{path}");
+            let site = pool_site(&object, functions[0]);
+            assert_eq!(site.is_some(), pools.is_some(), "{path}");
             let all = pools.map(|symbol| within(&object, symbol.name)).unwrap_or_default();
-            assert!(exits.iter().flatten().all(|exit| all.contains(&exit.0)), "{path}: {exits:?}");
+            assert!(site.iter().all(|site| all.contains(&site.offset.0)), "{path}: {site:?}");
         }
     }
 }
