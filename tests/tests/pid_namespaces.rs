@@ -3,7 +3,7 @@
 use std::{ffi::OsString, process::Command};
 
 use anyhow::{Context as _, Result};
-use memtrace_tests::{Document, Memtrace, Program, Target, cannot_trace};
+use memtrace_tests::{ControlFifos, Document, Memtrace, Program, Target, cannot_trace};
 
 const FLAGS: [&str; 3] = ["-O1", "-fno-omit-frame-pointer", "-fno-builtin"];
 
@@ -52,17 +52,26 @@ fn a_pid_is_the_namespaces_own() -> Result<()> {
     let program = Program::compile("leak.c", &FLAGS)?;
     let folder = tempfile::tempdir()?;
     let report = folder.path().join("report.json");
+    let mut fifos = ControlFifos::make()?;
     // The target replaces its image once memtrace is attached.
-    let script = "exec 3<&0; sh -c 'read line; exec \"$0\" 3' \"$1\" <&3 & \
-                  exec \"$0\" --pid $! --interval 1m --format json --output \"$2\" 2>&1";
+    let script = "exec 3<&0; sh -c 'read line; exec \"$0\" 3 wait' \"$1\" <&3 & \
+                  exec \"$0\" --pid $! --control \"$3\" --format json --output \"$2\" 2>&1";
     let memtrace =
         Memtrace::new([""; 0]).command_line().into_iter().next().context("no program")?;
-    let arguments = [memtrace, program.path().into(), report.clone().into()];
+    let fifo = fifos.argument().into();
+    let arguments = [memtrace, program.path().into(), report.clone().into(), fifo];
     let command = ["sh", "-c", script].map(OsString::from).into_iter().chain(arguments);
     let mut target = Target::start(&mut inside(command))?;
     let attached = target.expect("attached to")?;
     assert!(attached.contains("attached to 2 "), "the namespace's second process: {attached}");
     target.send("\n")?;
+    target.expect("ready")?;
+    // Nothing holds a process that was attached to: before the answer, memtrace has taken in what it is now.
+    fifos.say("ping")?;
+    target.send("\n\n\n")?;
+    target.expect("done")?;
+    fifos.say("ping")?;
+    target.close_input();
     let status = target.wait()?;
     assert!(status.success(), "{status}");
     assert_leak(&program, &Document::read(&report)?)

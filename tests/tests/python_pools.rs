@@ -51,7 +51,7 @@ fn a_person_reads_that_it_is_a_hint() -> Result<()> {
     ] {
         let seen = attached(&python, &format!("-n 2 {options}"))?.finish()?.stdout;
         assert!(seen.contains(&expected) && seen.contains("a hint"), "{seen}");
-        // The arenas are mapped within the function that is probed.
+        // The arenas are mapped within the function that is probed: a return probe would end their stacks there.
         assert!(!seen.contains("[unknown]"), "{seen}");
     }
     Ok(())

@@ -32,7 +32,7 @@ pub use frame::{FrameAt, FrameWord, StackHash, UnwindStatus};
 pub use ids::{Domain, Epoch, Space, StackId};
 pub use live::{LiveBlock, LiveKey};
 pub use mapping::{MapCall, MapCallKind, MapEvent, MapOp};
-pub use pool::{POOL_DUE, POOL_REGISTER, POOL_WORDS, PYTHON_POOL_BYTES, PoolTaken};
+pub use pool::{POOL_DUE, POOL_REGISTER, POOL_TAKEN, POOL_WORDS, PYTHON_POOL_BYTES, PoolTaken};
 pub use python::{
     PYTHON_BYTES, PYTHON_CODE_BYTES, PYTHON_CODE_WORDS, PYTHON_LENGTH, PYTHON_TEXT,
     PythonCodeEvent, PythonCodeKey, PythonConfig, PythonEnd, PythonEvent, PythonFrame, PythonHash,

@@ -11,14 +11,17 @@ pub const POOL_DUE: u32 = 0;
 /// Which word has the number of the register that a pool's address is in where one is taken. User space writes it.
 pub const POOL_REGISTER: u32 = 1;
 
+/// Which word has the number of pools that were taken.
+pub const POOL_TAKEN: u32 = 2;
+
 /// How many words there are.
-pub const POOL_WORDS: u32 = 2;
+pub const POOL_WORDS: u32 = 3;
 
 /// Who took a pool last. What lies in it now may be anybody's: all objects of one size share pools.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct PoolTaken {
-    /// The stack that asked for the object there was no room for.
+    /// The stack that asked for the object there was no room for; unknown where too many came at once, or there was no room for it.
     pub stack: StackId,
     /// When.
     pub epoch: Epoch,

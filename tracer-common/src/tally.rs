@@ -45,7 +45,8 @@ pub enum TallyKind {
     /// Changes of mappings that were not told: no room in the ring buffer or for a call in flight, or a
     /// call that another interrupted or that never returned.
     MapLost,
-    /// Pools of Python's of which it is not remembered who took them: no room for another, or for the thread.
+    /// Pools of Python's that were taken, and it is not remembered by whom: no room for another, or what was found is no
+    /// pool's address.
     PoolLost,
 }
 

@@ -44,7 +44,7 @@ pub fn entry_sp(ctx: &ProbeContext) -> u64 {
     unsafe { (*ctx.regs).rsp }
 }
 
-/// A call that returned: its result, and where in its caller the program goes on.
+/// A call that returned: its result, and where in its caller the program goes on. Or a place within a function.
 #[derive(Clone, Copy)]
 pub struct Returned {
     /// The probe's registers; those that calls preserve have the caller's values.
@@ -76,13 +76,13 @@ impl Returned {
         Self { regs: ctx.regs, result, ip: ip.unwrap_or(0), sp: sp.wrapping_add(8) }
     }
 
-    /// At a probe within a function, which is a part of the stack then: the address of an instruction that calls nothing does as
-    /// a return address, for no frame begins or ends at it.
+    /// At a probe within a function, which is a part of the stack then. Of a return address, the byte before is looked up:
+    /// that is the probed instruction's first.
     #[inline(always)]
     pub fn within(ctx: &ProbeContext) -> Self {
         // SAFETY: as above.
         let (ip, sp) = unsafe { ((*ctx.regs).rip, (*ctx.regs).rsp) };
-        Self { regs: ctx.regs, result: 0, ip, sp }
+        Self { regs: ctx.regs, result: 0, ip: ip.wrapping_add(1), sp }
     }
 
     /// What [`entry_sp`] was when the function that now returns was entered.

@@ -11,13 +11,16 @@ use aya_ebpf::{
     programs::ProbeContext,
 };
 use tracer_common::{
-    POOL_DUE, POOL_REGISTER, PYTHON_POOL_BYTES, PoolTaken, StackId, TallyKind,
+    POOL_DUE, POOL_REGISTER, POOL_TAKEN, PYTHON_POOL_BYTES, PoolTaken, StackId, TallyKind,
     limits::{MAX_PYTHON_POOLS, POOL_STACK_BURST, POOL_STACKS_PER_SECOND},
 };
 
 use crate::{
+    atomic,
     calls::Returned,
-    control, epochs, in_flight,
+    control,
+    epochs::{self, Now},
+    in_flight,
     stack::{self, Source},
     tally,
 };
@@ -40,27 +43,39 @@ static POOL_WORDS: Array<u64> = Array::with_max_entries(tracer_common::POOL_WORD
 /// A pool is taken.
 #[inline(always)]
 pub fn taken(ctx: &ProbeContext) {
-    if !control::active() || control::paused() {
+    if !control::active() {
         return;
     }
-    let Some(now) = epochs::now() else { return };
-    let Some(pool) = pool(ctx) else { return };
-    let Some(thread) = in_flight::this_thread() else {
+    let Some(pool) = pool(ctx) else {
         tally::count(TallyKind::PoolLost);
         return;
     };
-    let stack = if is_due() {
-        let stack = stack::capture(&Returned::within(ctx), now, thread, Source::Walk);
-        // One that finds no room is sent again with its next event.
-        stack::send(thread, stack, now.space, Source::Walk);
-        stack
-    } else {
-        StackId::UNKNOWN
-    };
+    if control::paused() {
+        let _ = PYTHON_POOLS.remove(pool); // who took it before has given it back
+        return;
+    }
+    if let Some(taken) = POOL_WORDS.get_ptr_mut(POOL_TAKEN) {
+        atomic::add(taken, 1);
+    }
+    let Some(now) = epochs::now() else { return };
+    let stack = taker(ctx, now);
     let taken = PoolTaken { stack, epoch: now.epoch, space: now.space };
     if PYTHON_POOLS.insert(pool, taken, 0).is_err() {
         tally::count(TallyKind::PoolLost);
     }
+}
+
+/// Whose it is. Unknown where that would take too much of the target's time, or of the room that blocks' stacks need.
+#[inline(always)]
+fn taker(ctx: &ProbeContext, now: Now) -> StackId {
+    if stack::is_half_full() || !is_due() {
+        return StackId::UNKNOWN;
+    }
+    let Some(thread) = in_flight::this_thread() else { return StackId::UNKNOWN };
+    let stack = stack::capture_as_hint(&Returned::within(ctx), now, thread);
+    // One that finds no room is sent again with its next event.
+    stack::send(thread, stack, now.space, Source::Walk);
+    stack
 }
 
 /// Reads a register. The context may only be read at places that the verifier knows, and the compiler would make one read at a
@@ -91,6 +106,7 @@ fn pool(ctx: &ProbeContext) -> Option<u64> {
         1 => register!(ctx, rcx),
         2 => register!(ctx, rdx),
         3 => register!(ctx, rbx),
+        // 4 is `rsp`, which has no pool.
         5 => register!(ctx, rbp),
         6 => register!(ctx, rsi),
         7 => register!(ctx, rdi),

@@ -41,6 +41,18 @@ pub fn capture(call: &Returned, now: Now, thread: *mut ThreadState, source: Sour
     in_flight::in_domain(thread, find(call, now, thread, source))
 }
 
+/// The same for what is no more than a hint: where a walk doesn't come through, that is all, for how many stacks can go to user
+/// space as raw memory is limited.
+#[inline(always)]
+pub fn capture_as_hint(call: &Returned, now: Now, thread: *mut ThreadState) -> StackId {
+    python::pass(thread, now.space, call.sp);
+    let native = match recall(call, now, thread) {
+        Some(id) => id,
+        None => walk(thread, now.space),
+    };
+    whole_id(thread, native)
+}
+
 #[inline(always)]
 fn find(call: &Returned, now: Now, thread: *mut ThreadState, source: Source) -> StackId {
     if control::kernel_stacks() {
@@ -101,6 +113,12 @@ pub fn is_known(id: StackId) -> bool {
 #[inline(always)]
 pub fn has_room() -> bool {
     EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) <= u64::from(RING_BYTES - KEPT_BYTES)
+}
+
+/// Whether half of the ring buffer is not read yet: the rest is for stacks that blocks are booked under.
+#[inline(always)]
+pub fn is_half_full() -> bool {
+    EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) > u64::from(RING_BYTES / 2)
 }
 
 /// A target that may be held waits where much of the ring buffer is not read yet.

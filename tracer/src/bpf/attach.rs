@@ -22,6 +22,8 @@ use crate::{
     units::{Addr, FileOffset, Pid},
 };
 
+const POOL_TAKEN_PROGRAM: &str = "python_pool_taken";
+
 /// An object of the target, held open.
 #[derive(Clone, Copy, Debug)]
 pub struct ProbedFile<'a> {
@@ -174,7 +176,8 @@ impl Kernel {
         self.remember_python_code()
     }
 
-    /// Has the kernel side remember who takes pools of Python's own allocator.
+    /// Has the kernel side remember who takes pools of Python's own allocator. For one interpreter in the target: the register is the
+    /// same for all.
     ///
     /// # Errors
     ///
@@ -187,7 +190,7 @@ impl Kernel {
         let register = u64::from(site.register);
         let told = self.maps.pool_words.set(POOL_REGISTER, register, 0);
         told.map_err(BpfError::map(names::POOL_WORDS))?;
-        self.attach(file, "python_pool_taken", site.offset, "what takes a pool of Python's")
+        self.attach(file, POOL_TAKEN_PROGRAM, site.offset, "what takes a pool of Python's")
     }
 
     /// Tells us of each object that the dynamic linker loads from now on.
@@ -239,8 +242,20 @@ impl Kernel {
     ///
     /// Where a program is missing, which would be a fault of ours.
     pub fn detach_file(&mut self, device: u64, number: u64) -> Result<usize, BpfError> {
-        let is_here = |probe: &Probe| (probe.device, probe.number) == (device, number);
-        let gone: Vec<_> = self.probes.extract_if(.., |probe| is_here(probe)).collect();
+        self.detach(|probe| (probe.device, probe.number) == (device, number))
+    }
+
+    /// Takes out the probes of [`Kernel::attach_python_pools`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Kernel::detach_file`].
+    pub fn detach_python_pools(&mut self) -> Result<(), BpfError> {
+        self.detach(|probe| probe.program == POOL_TAKEN_PROGRAM).map(drop)
+    }
+
+    fn detach(&mut self, is_meant: impl Fn(&Probe) -> bool) -> Result<usize, BpfError> {
+        let gone: Vec<_> = self.probes.extract_if(.., |probe| is_meant(probe)).collect();
         let count = gone.len();
         for Probe { program, link, .. } in gone {
             let probe: &mut UProbe = uprobe(&mut self.ebpf, program)?;

@@ -1,14 +1,14 @@
 //! Taking finished epochs out of the kernel, and the live set at the end.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io,
     os::fd::{AsFd as _, OwnedFd},
 };
 
 use tracer_common::{
-    Epoch, EpochSlot, EventHeader, LiveBlock, LiveKey, PoolTaken, RowCounts, RowKey, Space,
-    StackId, Trigger,
+    Epoch, EpochSlot, EventHeader, LiveBlock, LiveKey, POOL_TAKEN, PoolTaken, RowCounts, RowKey,
+    Space, StackId, Trigger,
     limits::{MAX_EPOCHS, MAX_PYTHON_POOLS, RING_BYTES},
     names,
 };
@@ -142,6 +142,35 @@ impl Kernel {
             }
         }
         Ok(pools)
+    }
+
+    /// How many of Python's pools were taken.
+    ///
+    /// # Errors
+    ///
+    /// Where the map can't be read.
+    pub fn python_pools_taken(&self) -> Result<u64, BpfError> {
+        self.maps.pool_words.get(&POOL_TAKEN, 0).map_err(BpfError::map(names::POOL_WORDS))
+    }
+
+    /// Forgets who took pools other than these, where the places of those that were given back are needed. One of these that is
+    /// taken at this moment may be forgotten with them.
+    ///
+    /// # Errors
+    ///
+    /// Where the map can't be read.
+    pub fn keep_python_pools(&mut self, used: &HashSet<u64>) -> Result<(), BpfError> {
+        const ENOUGH: usize = MAX_PYTHON_POOLS as usize / 2;
+        let keys = self.maps.python_pools.keys().take(MAX_PYTHON_POOLS as usize);
+        let known = keys.collect::<Result<Vec<u64>, _>>();
+        let known = known.map_err(BpfError::map(names::PYTHON_POOLS))?;
+        if known.len() > ENOUGH {
+            for pool in known.iter().filter(|pool| !used.contains(pool)) {
+                // Repeated ones are gone already.
+                let _ = self.maps.python_pools.remove(pool);
+            }
+        }
+        Ok(())
     }
 
     /// Takes the blocks of replaced images out of the live set: they went with their image, and their places are

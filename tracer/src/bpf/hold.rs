@@ -32,7 +32,7 @@ impl Kernel {
     /// Where the map can't be written.
     ///
     /// [`Event::Exec`]: super::Event::Exec
-    /// [`Event::Objects`]: super::Event::Objects
+    /// [`KernelState::new_image`]: tracer_common::KernelState::new_image
     pub fn hold_images(&mut self, hold: bool) -> Result<(), BpfError> {
         self.control.hold_images = hold.into();
         self.write_control()?;
@@ -59,6 +59,8 @@ impl Kernel {
     /// # Errors
     ///
     /// Where the map can't be read.
+    ///
+    /// [`UserMark::Full`]: super::UserMark::Full
     pub fn is_full(&self) -> Result<bool, BpfError> {
         let most = u64::from(self.control.most_rows);
         Ok(most != 0 && self.room(ROOM_ROWS)? >= most)
@@ -73,7 +75,7 @@ impl Kernel {
     pub fn was_held(&mut self) -> Result<bool, BpfError> {
         let is_held = self.control.most_rows != 0 && self.room(ROOM_HELD)? != 0;
         if is_held {
-            self.write_room(ROOM_HELD)?;
+            self.clear_room(ROOM_HELD)?;
         }
         Ok(is_held)
     }
@@ -84,10 +86,10 @@ impl Kernel {
 
     /// The rows that were there are drained.
     pub(super) fn rows_are_drained(&mut self) -> Result<(), BpfError> {
-        if self.control.most_rows == 0 { Ok(()) } else { self.write_room(ROOM_ROWS) }
+        if self.control.most_rows == 0 { Ok(()) } else { self.clear_room(ROOM_ROWS) }
     }
 
-    fn write_room(&mut self, word: u32) -> Result<(), BpfError> {
+    fn clear_room(&mut self, word: u32) -> Result<(), BpfError> {
         self.maps.room.set(word, 0, 0).map_err(BpfError::map(names::ROOM))
     }
 }

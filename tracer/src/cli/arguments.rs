@@ -179,7 +179,8 @@ pub struct TraceArguments {
     pub native_frames: NativeFramesArgument,
 
     /// Count Python's objects: exact is each, on the line that made it, which makes Python some 50 times slower; classes
-    /// is by size class, at little cost; off is only what Python takes from malloc, mostly what has more than 512 bytes
+    /// is by size class, with a hint of the lines, at little cost; off is only what Python takes from malloc, mostly what
+    /// has more than 512 bytes
     /// [default: exact under exec, classes under --pid]
     #[arg(
         long,

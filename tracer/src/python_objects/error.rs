@@ -64,4 +64,4 @@ pub enum PythonObjectsError {
 }
 
 /// What is always possible.
-const REMEDY: &str = "start it with PYTHONMALLOC=malloc in its environment, or trace it with --python-objects off, without small objects";
+const REMEDY: &str = "start it with PYTHONMALLOC=malloc in its environment, or trace it with --python-objects classes, by size class";

@@ -62,7 +62,7 @@ pub struct Inputs<'a> {
     /// How Python's objects were counted; `None` where the target is not Python.
     pub python_objects: Option<&'a CountedObjects>,
     /// Who took pools for them; `None` where that was not heard of.
-    pub python_pools: Option<PoolInputs<'a>>,
+    pub python_pools: Option<&'a PoolInputs>,
     /// What is to be made of growth.
     pub judging: Judging<'a>,
 }

@@ -12,13 +12,13 @@ use crate::{
     ledger::{Amount, StackKey},
 };
 
-/// Pools that one stack took in one iteration, and that have objects in them.
+/// Pools that one stack took between two marks, and that have objects in them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolTaker {
     /// The stack.
     pub key: StackKey,
     /// The number of the iteration, from 1; `None` where it has not ended.
-    pub taken: Option<u32>,
+    pub iteration: Option<u32>,
     /// How many.
     pub pools: u64,
     /// Bytes of their objects.
@@ -26,11 +26,13 @@ pub struct PoolTaker {
 }
 
 /// What was heard of pools that were taken.
-#[derive(Clone, Copy, Debug)]
-pub struct PoolInputs<'a> {
+#[derive(Clone, Debug)]
+pub struct PoolInputs {
+    /// Whether to the end: not where too many were taken.
+    pub followed: bool,
     /// Who took those that are in use.
-    pub takers: &'a [PoolTaker],
-    /// Pools, beside these, of which it is not known who took them.
+    pub takers: Vec<PoolTaker>,
+    /// Pools in use, beside these, of which it is not known who took them.
     pub lost: u64,
 }
 
@@ -38,6 +40,7 @@ pub struct PoolInputs<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the fields are the schema, described in docs/json.md")]
 pub struct PoolsEntry<'a> {
+    pub followed: bool,
     pub lost: u64,
     pub lines: Vec<PoolLine<'a>>,
 }
@@ -59,10 +62,10 @@ pub struct PoolLine<'a> {
 impl<'a> PoolsEntry<'a> {
     /// Of the iterations between the readings that growth by size class was taken from; where there were no two, of all.
     pub(super) fn new(inputs: &Inputs<'a>) -> Option<Self> {
-        let PoolInputs { takers, lost } = inputs.python_pools?;
+        let &PoolInputs { followed, ref takers, lost } = inputs.python_pools?;
         let growth = inputs.ledger.class_growth();
-        let counts = |taken: &u32| growth.is_none_or(|it| (it.from + 1..=it.to).contains(taken));
-        let taken = takers.iter().filter(|taker| taker.taken.as_ref().is_some_and(counts));
+        let counts = |at: &u32| growth.is_none_or(|it| (it.from + 1..=it.to).contains(at));
+        let taken = takers.iter().filter(|taker| taker.iteration.as_ref().is_some_and(counts));
         let (unknown, taken): (Vec<&PoolTaker>, Vec<_>) =
             taken.partition(|taker| taker.key.is_unknown());
         let lost = lost + unknown.iter().map(|taker| taker.pools).sum::<u64>();
@@ -72,7 +75,7 @@ impl<'a> PoolsEntry<'a> {
             (place, Amount { bytes: signed(taker.bytes), blocks: signed(taker.pools) })
         }));
         let lines = rows.into_iter().map(|row| PoolLine::new(row.place, row.amount)).collect();
-        Some(Self { lost, lines })
+        Some(Self { followed, lost, lines })
     }
 }
 
@@ -101,15 +104,17 @@ impl<'a> PoolLine<'a> {
     }
 }
 
-/// The section of the `--debug` report; nothing where no pool was taken.
+/// The section of the `--debug` report.
 pub(super) fn write_section(report: &Report<'_>, page: &mut Page) {
-    let Some(pools) = report.python_pools.as_ref().filter(|pools| !pools.lines.is_empty()) else {
+    let Some(pools) = shown(report) else { return };
+    if pools.lines.is_empty() {
+        page.line(format_args!("[DEBUG] {}", unknown(pools)));
         return;
-    };
+    }
     page.styled(
         page.palette.heading,
         format_args!(
-            "[DEBUG] Lines that took pools for them, a hint, for objects of other lines may lie in the same pools{}:",
+            "[DEBUG] Lines that took pools for these objects (a hint: objects of other lines may share them{}):",
             but_for(pools)
         ),
     );
@@ -124,14 +129,33 @@ pub(super) fn write_section(report: &Report<'_>, page: &mut Page) {
 
 /// The line of the short report.
 pub(super) fn write_line(report: &Report<'_>, page: &mut Page) {
-    let Some(pools) = &report.python_pools else { return };
-    let Some(first) = pools.lines.first() else { return };
-    page.line(format_args!(
-        "Pools for them were taken most at {}: {} (a hint{})",
-        first.place.brief(),
-        first.amount(),
-        but_for(pools)
-    ));
+    let Some(pools) = shown(report) else { return };
+    match pools.lines.first() {
+        Some(line) => page.line(format_args!(
+            "Pools for them were taken most at {}: {} (a hint{})",
+            line.place.brief(),
+            line.amount(),
+            but_for(pools),
+        )),
+        None => page.line(unknown(pools)),
+    }
+}
+
+/// What there is to say: only where objects grew, since pools that are given back and taken anew have takers, too.
+fn shown<'r, 'a>(report: &'r Report<'a>) -> Option<&'r PoolsEntry<'a>> {
+    let classes = report.python_classes.as_ref()?;
+    let growth: Option<i64> = classes.iter().map(|class| class.growth_bytes).sum();
+    let pools = report.python_pools.as_ref().filter(|_| growth > Some(0))?;
+    (!pools.lines.is_empty() || pools.lost > 0 || !pools.followed).then_some(pools)
+}
+
+fn unknown(pools: &PoolsEntry<'_>) -> String {
+    let why = if pools.followed {
+        counted(pools.lost, "pool")
+    } else {
+        "too many were taken to follow them".to_owned()
+    };
+    format!("Pools for them were taken, by which lines is not known ({why})")
 }
 
 fn but_for(pools: &PoolsEntry<'_>) -> String {
@@ -155,16 +179,26 @@ mod tests {
         report::{Palette, detailed, json as json_of, samples::text, short},
     };
 
-    fn run() -> Run {
+    fn run(grows: bool) -> Run {
         let stacks = NamedStacks::from([
             (key(1), NamedStack::new(vec![at("f", "a.py", 7)], "complete")),
             (key(2), NamedStack::new(vec![at("f", "a.py", 9)], "complete")),
         ]);
-        let marked = || EpochRecord { classes: Some(ClassSample::default()), ..epoch(Vec::new()) };
-        let mut run = Run::new(1, stacks, vec![marked(), marked(), epoch(Vec::new())]);
-        let taker = |id, taken, pools| PoolTaker { key: key(id), taken, pools, bytes: pools << 14 };
-        run.pools = Some((
-            vec![
+        let marked = |blocks| {
+            let mut classes = ClassSample::default();
+            classes.blocks[3] = blocks;
+            EpochRecord { classes: Some(classes), ..epoch(Vec::new()) }
+        };
+        let mut run = Run::new(
+            1,
+            stacks,
+            vec![marked(5), marked(if grows { 9 } else { 5 }), epoch(Vec::new())],
+        );
+        let taker =
+            |id, iteration, pools| PoolTaker { key: key(id), iteration, pools, bytes: pools << 14 };
+        run.pools = Some(PoolInputs {
+            followed: true,
+            takers: vec![
                 taker(1, Some(1), 900), // before the baseline
                 taker(1, Some(2), 2),
                 taker(2, Some(2), 5),
@@ -173,16 +207,16 @@ mod tests {
                 taker(0, Some(1), 600), // of unknown ones, too, only those in between
                 taker(0, Some(2), 3),
             ],
-            0,
-        ));
+            lost: 0,
+        });
         run
     }
 
     #[test]
     fn pools_count_that_were_taken_between_the_readings() {
-        let run = run();
+        let run = run(true);
         let page = text(detailed(&run.report(), Palette::plain()));
-        let section = "lie in the same pools; not known of 3 pools:\n  80.0 KiB in 5 pools\n    File \"a.py\", line 9\n  \
+        let section = "may share them; not known of 3 pools):\n  80.0 KiB in 5 pools\n    File \"a.py\", line 9\n  \
                        32.0 KiB in 2 pools\n    File \"a.py\", line 7\n[DEBUG]";
         assert!(page.contains(section), "{page}");
         let line = "\nPools for them were taken most at a.py:9: 80.0 KiB in 5 pools (a hint; not known of 3 pools)\n";
@@ -197,13 +231,25 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_said() {
-        let mut run = run();
+        let mut run = run(true);
         let said = |run: &Run| text(short(&run.report(), Palette::plain()));
-        run.pools.as_mut().expect("some").1 = 4;
+        run.pools.as_mut().expect("some").lost = 4;
         assert!(said(&run).contains("(a hint; not known of 7 pools)"), "{}", said(&run));
-        for pools in [None, Some((Vec::new(), 0))] {
+        let none = |followed, lost| Some(PoolInputs { followed, takers: Vec::new(), lost });
+        run.pools = none(true, 3);
+        assert!(said(&run).contains("by which lines is not known (3 pools)"), "{}", said(&run));
+        run.pools = none(false, 0);
+        assert!(said(&run).contains("not known (too many were taken"), "{}", said(&run));
+        for pools in [None, none(true, 0)] {
             run.pools = pools;
             assert!(!said(&run).contains("Pools for them"), "{}", said(&run));
         }
+    }
+
+    #[test]
+    fn pools_that_are_only_taken_anew_are_no_growth() {
+        let run = run(false);
+        let said = text(short(&run.report(), Palette::plain()));
+        assert!(!said.contains("Pools for them"), "{said}");
     }
 }

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use tracer_common::{RowCounts, StackId};
 
 use super::{
-    EventLedger, Inputs, IterationBlock, Judging, MappingInputs, Palette, PoolInputs, PoolTaker,
-    Report, Side, Survivor, Survivors, Target, debug_iteration, detailed, short,
+    EventLedger, Inputs, IterationBlock, Judging, MappingInputs, Palette, PoolInputs, Report, Side,
+    Survivor, Survivors, Target, debug_iteration, detailed, short,
 };
 use crate::{
     analysis::{
@@ -37,7 +37,7 @@ pub(super) struct Run {
     pub(super) events: EventLedger,
     pub(super) mappings: Mappings,
     pub(super) lost_mappings: u64,
-    pub(super) pools: Option<(Vec<PoolTaker>, u64)>,
+    pub(super) pools: Option<PoolInputs>,
     pub(super) suppressions: Suppressions,
     pub(super) gates: Gates,
     pub(super) baseline: Option<Recording>,
@@ -95,10 +95,7 @@ impl Run {
             events: &self.events,
             mappings: MappingInputs { books: &self.mappings, lost: self.lost_mappings },
             python_objects: None,
-            python_pools: self
-                .pools
-                .as_ref()
-                .map(|(takers, lost)| PoolInputs { takers, lost: *lost }),
+            python_pools: self.pools.as_ref(),
             judging: Judging {
                 suppressions: self.suppressions.all(),
                 gates: self.gates,

@@ -13,7 +13,8 @@ use crate::{
     },
 };
 
-/// The part of an iteration that came before an `execve`, or after the last mark that counts.
+/// What was drained of an iteration that has not ended: before an `execve`, before rows had to be drained, or after the last mark
+/// that counts.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     start_ns: u64,
@@ -134,7 +135,8 @@ impl Recorder {
     fn sample_classes(&mut self) -> Option<ClassSample> {
         let needed = self.is_last_mark_needed()?;
         let pid = self.process.pid();
-        let sample = self.prober.objects.sample_classes(pid, &self.modules, needed, &self.kernel);
+        let sample =
+            self.prober.objects.sample_classes(pid, &self.modules, needed, &mut self.kernel);
         if sample.is_some() {
             self.prober.objects.note_others(self.python.others());
         }

@@ -1,4 +1,5 @@
-//! Which iteration each drained epoch belongs to. Used by `recorder`, and at the end by `books`.
+//! Which iteration each drained epoch belongs to. Used by `booking`, and at the end by `books` and
+//! `python_pools`.
 
 use tracer_common::Epoch;
 

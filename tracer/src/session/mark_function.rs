@@ -1,28 +1,27 @@
-//! `--mark-fn`: the function is looked for in every object that the target maps.
+//! `--mark-fn`: the function is looked for in every object that the target maps, or in the one that `@OBJECT` names.
 
-use std::{collections::BTreeSet, path::Path};
+use std::path::Path;
 
 use super::SessionError;
 use crate::{
     bpf::{Kernel, ProbedFile},
     cli::{MarkFunction, TraceConfig},
     sites::{self, FindError},
-    target::{Module, ModuleId},
-    units::FileOffset,
+    target::Module,
 };
 
-/// Where the function was found so far.
+/// What became of the search so far.
 #[derive(Debug)]
 pub(super) struct MarkProbes {
     wanted: Option<MarkFunction>,
-    found: BTreeSet<(ModuleId, FileOffset)>,
+    is_found: bool,
     /// Near names, best first, of each object that was searched in vain.
     near: Vec<Vec<String>>,
 }
 
 impl MarkProbes {
     pub(super) fn new(config: &TraceConfig) -> Self {
-        Self { wanted: config.mark_fn.clone(), found: BTreeSet::new(), near: Vec::new() }
+        Self { wanted: config.mark_fn.clone(), is_found: false, near: Vec::new() }
     }
 
     /// Probes the function in an object, if it is there.
@@ -45,7 +44,7 @@ impl MarkProbes {
             Ok(found) => {
                 kernel.attach_mark(probed, found.site.offset, &found.name)?;
                 tracing::debug!("marking at {} in {}", found.name, module.path.display());
-                self.found.insert((module.id, found.site.offset));
+                self.is_found = true;
             }
             Err(FindError::Unknown { near, .. }) => self.near.push(near),
             Err(error @ FindError::Ambiguous { .. }) => {
@@ -63,7 +62,7 @@ impl MarkProbes {
     ///
     /// Where it wasn't, with names that are near.
     pub(super) fn check(&self) -> Result<(), SessionError> {
-        let Some(wanted) = self.wanted.as_ref().filter(|_| self.found.is_empty()) else {
+        let Some(wanted) = self.wanted.as_ref().filter(|_| !self.is_found) else {
             return Ok(());
         };
         let near = best_of_each(&self.near);

@@ -154,7 +154,7 @@ impl Python {
         let space = kernel.state()?.space;
         if let Some(Image::Ready { interpreter, .. }) = self.images.get(&space) {
             python_code::hear_of_freed(kernel, modules, thread, interpreter);
-            objects.hear_of_pools(kernel, modules, thread);
+            objects.hear_again_of_pools(kernel, modules, thread);
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
 //! Reading Python's objects by size class at marks: out of the allocator's books in the target's memory, which takes
-//! some 5 ms for 100 MiB of pools and slows nobody down.
+//! us some 5 ms for 100 MiB of pools, and the target no time.
 
 use std::time::{Duration, Instant};
 
@@ -43,7 +43,7 @@ impl ClassReader {
         modules: &Modules,
         interpreters: &[Interpreter],
         needed: bool,
-        kernel: Option<&Kernel>,
+        kernel: Option<&mut Kernel>,
     ) -> Option<ClassSample> {
         let due = self.last.is_none_or(|(at, took)| at.elapsed() >= took * SHARE);
         if !due && !needed {
@@ -61,10 +61,10 @@ impl ClassReader {
             }
         }
         if let Some((kernel, reading)) = kernel.zip(reading.as_ref()) {
-            match PoolTakers::of(kernel, &reading.pools) {
-                Ok(takers) => self.takers = takers,
-                Err(error) => tracing::warn!("who took Python's pools is not known: {error}"),
-            }
+            self.takers = PoolTakers::of(kernel, &reading.pools).unwrap_or_else(|error| {
+                tracing::warn!("who took Python's pools is not known: {error}");
+                PoolTakers::default()
+            });
         }
         self.last = Some((Instant::now(), start.elapsed()));
         let sample = reading.map(|reading| reading.sample);

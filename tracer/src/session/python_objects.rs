@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, sync::Arc};
 
-use super::{SessionError, prober::Prober, python_classes::ClassReader, python_pools::PoolTakers};
+use super::{SessionError, prober::Prober, python_classes::ClassReader, python_pools::PoolProbe};
 use crate::{
     bpf::{Kernel, ProbedFile},
     cli::{PythonObjects, Target, TraceConfig},
@@ -27,8 +27,10 @@ pub(super) struct ObjectProbes {
     counted: CountedObjects,
     /// With `--python-objects classes`.
     pub(super) classes: Option<ClassReader>,
-    /// Whether the kernel side hears of pools that are taken.
-    pub(super) hears_of_pools: bool,
+    /// Whether the kernel side is to hear of pools that are taken. Not with several runs, after which nothing is read.
+    pub(super) may_hear_of_pools: bool,
+    /// How it does.
+    pub(super) pools: PoolProbe,
 }
 
 /// What is to be done for a command that is about to be started.
@@ -57,7 +59,11 @@ impl ObjectProbes {
     pub(super) fn new(config: &TraceConfig) -> Self {
         let is_command = matches!(config.target, Target::Exec { .. });
         let is_wanted = config.python_objects == PythonObjects::Classes;
-        Self { classes: is_wanted.then(|| ClassReader::new(is_command)), ..Self::default() }
+        Self {
+            classes: is_wanted.then(|| ClassReader::new(is_command)),
+            may_hear_of_pools: is_wanted && config.runs == 1,
+            ..Self::default()
+        }
     }
 
     /// What was done for the command whose they are.
@@ -98,15 +104,10 @@ impl ObjectProbes {
         pid: Pid,
         modules: &Modules,
         needed: bool,
-        kernel: &Kernel,
+        kernel: &mut Kernel,
     ) -> Option<ClassSample> {
-        let kernel = self.hears_of_pools.then_some(kernel);
+        let kernel = self.pools.is_set().then_some(kernel);
         self.classes.as_mut()?.sample(pid, modules, &self.interpreters, needed, kernel)
-    }
-
-    /// Who took the pools that were in use at the last reading; `None` where nobody heard of it.
-    pub(super) fn pool_takers(&self) -> Option<&PoolTakers> {
-        self.classes.as_ref().filter(|_| self.hears_of_pools).map(|classes| &classes.takers)
     }
 
     /// Notes a module that was mapped, if it has an interpreter in it.

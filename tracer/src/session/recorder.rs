@@ -166,6 +166,7 @@ impl Recorder {
             let objects = &mut self.prober.objects;
             self.python.look(pid, &self.modules, &mut self.kernel, objects)?;
         }
+        self.prober.objects.pools.watch(&mut self.kernel)?;
         self.unwinding.take_finished(&mut self.kernel)?;
         if !self.unwinding.is_pending() {
             self.unwind_raw_stacks(Which::Told);

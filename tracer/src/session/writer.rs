@@ -1,14 +1,14 @@
 //! What a run prints, and when: a block per iteration under `--debug`, the report at the end.
 
 use super::{
-    SessionError, books, judging::Judge, names::Names, progress::Progress, python_pools,
-    recorder::Recorder, sink::Sink,
+    SessionError, books, judging::Judge, names::Names, progress::Progress,
+    python_pools::pool_report, recorder::Recorder, sink::Sink,
 };
 use crate::{
     cli::{Exit, Format, Target as ConfigTarget, TraceConfig},
     report::{
-        self, Inputs, IterationBlock, MappingInputs, Palette, PoolInputs, Report, Target,
-        debug_iteration, stacks_of_interest, stacks_of_mappings,
+        self, Inputs, IterationBlock, MappingInputs, Palette, Report, Target, debug_iteration,
+        stacks_of_interest, stacks_of_mappings,
     },
     target::Process,
 };
@@ -100,9 +100,9 @@ impl Writer {
         let events = books::events(recorder, self.attached)?;
         let mappings =
             MappingInputs { books: &recorder.mappings, lost: books::lost_mappings(recorder)? };
-        let takers = python_pools::takers(recorder);
-        self.names.add(recorder, takers.iter().flatten().map(|taker| taker.key));
-        let lost = python_pools::lost(recorder)?;
+        let python_pools = pool_report(recorder)?;
+        let takers = python_pools.iter().flat_map(|pools| &pools.takers);
+        self.names.add(recorder, takers.map(|taker| taker.key));
         let report = Report::build(Inputs {
             target: &self.target,
             settings: &self.settings,
@@ -114,7 +114,7 @@ impl Writer {
             events: &events,
             mappings,
             python_objects: recorder.prober.objects.counted(),
-            python_pools: takers.as_deref().map(|takers| PoolInputs { takers, lost }),
+            python_pools: python_pools.as_ref(),
             judging: self.judge.judging(),
         });
         let bytes = match (self.format, self.debug) {

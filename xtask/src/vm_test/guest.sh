@@ -1,6 +1,7 @@
 #!/bin/sh
 # The first and only process of the virtual machine: traces each program of /programs twice, under `exec` and
-# attached, then /threads/concurrency, and sends what came of it to the second serial line. The host judges.
+# attached, then /threads/concurrency and a script of Python's, and sends what came of it to the second serial line. The
+# host judges.
 #
 # What the host reads: `@@ PROGRAM MODE STATUS`, then the report's one line, then what memtrace said, each of its lines
 # after `| `, and what the program knows of its stacks, each line after `> `; at the end `@@ end`. Other than that,
@@ -86,6 +87,24 @@ many_threads() {
     result concurrency threads $status
 }
 
+# Both steps of the script, of which the first fills pools that the second one's are compared with.
+python() {
+    : >/tmp/report
+    start /usr/bin/python3 -S -E /python/pools.py
+    attach --interval 1h
+    for steps in 2 3; do
+        printf . >&5
+        until [ "$(grep -c ready /tmp/output)" -ge $steps ]; do
+            sleep 0.1
+        done
+    done
+    kill -INT $tracer
+    wait $tracer
+    result python pools $?
+    exec 5>&-
+    wait $target
+}
+
 : >/tmp/known
 for program in /programs/*; do
     : >/tmp/report
@@ -94,6 +113,7 @@ for program in /programs/*; do
     attached "${program##*/}"
 done
 many_threads
+[ -x /usr/bin/python3 ] && : >/tmp/known && python
 echo "@@ end" >&4
 exec 4>&-
 sleep 1 # the line's last bytes are still on their way

@@ -9,7 +9,7 @@ use xtask::command::ask;
 
 use super::archive::Archive;
 use super::package;
-use super::programs::{PROGRAMS, concurrency, memtrace};
+use super::programs::{PROGRAMS, concurrency, memtrace, python, python_script};
 
 /// The first process.
 const SCRIPT: &str = include_str!("guest.sh");
@@ -42,6 +42,13 @@ pub(super) fn build(folder: &Path) -> Result<PathBuf> {
         add(&mut archive, &format!("programs/{}", program.name), &program.build(&programs)?)?;
     }
     add(&mut archive, "threads/concurrency", &concurrency(&programs)?)?;
+    if let Some((program, modules)) = python() {
+        add(&mut archive, "usr/bin/python3", &program)?;
+        archive.program("python/pools.py", read(&python_script())?);
+        for module in modules {
+            archive.program(&module.to_string_lossy(), read(&module)?);
+        }
+    }
     let image = folder.join("image.cpio");
     fs::write(&image, archive.bytes())
         .with_context(|| format!("cannot write {}", image.display()))?;

@@ -1,5 +1,6 @@
 //! The command: each kernel in turn, every program in both modes.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -11,7 +12,9 @@ use super::kernels::{KERNELS, Kernel};
 use super::machine::{Run, boot};
 use super::programs::PROGRAMS;
 use super::results::{Outcome, parse, verified};
-use super::verdict::{ITERATIONS, MANY_THREADS, MODES, THREADS, check, check_threads};
+use super::verdict::{
+    ITERATIONS, MANY_THREADS, MODES, POOLS, THREADS, check, check_python, check_threads,
+};
 use crate::need::{Need, install_missing, need};
 use crate::setup;
 
@@ -47,20 +50,20 @@ fn try_kernel(kernel: &Kernel, image: &Path, folder: &Path) -> Result<()> {
     let vmlinuz = kernel.image(folder)?;
     let run = boot(&vmlinuz, image, &format!("ITERATIONS={ITERATIONS} THREADS={THREADS}"), folder)?;
     let name = vmlinuz.file_name().unwrap_or_default().to_string_lossy();
-    let wrong = judge(&run)?;
+    let (runs, wrong) = judge(&run)?;
     if wrong > 0 {
-        bail!("{name}: {wrong} of {} runs are wrong; the console:\n{}", runs(), run.console);
+        bail!("{name}: {wrong} of {runs} runs are wrong; the console:\n{}", run.console);
     }
-    println!("  {name}: {} runs, all exact, in {} s", runs(), run.took.as_secs());
+    println!("  {name}: {runs} runs, all exact, in {} s", run.took.as_secs());
     Ok(())
 }
 
-/// Prints what came of each run, and gives how many are not as they must be.
-fn judge(run: &Run) -> Result<usize> {
+/// Prints what came of each run, and gives how many there were, and how many are not as they must be.
+fn judge(run: &Run) -> Result<(usize, usize)> {
     let Some(outcomes) = parse(&run.results) else {
         bail!("the machine ended before its last run; the console:\n{}", run.console);
     };
-    let mut wrong = 0;
+    let (mut runs, mut wrong) = (PROGRAMS.len() * MODES.len() + 1, 0);
     for program in &PROGRAMS {
         for mode in MODES {
             let outcome = outcomes.iter().find(|o| o.program == program.name && o.mode == mode);
@@ -68,10 +71,15 @@ fn judge(run: &Run) -> Result<usize> {
         }
     }
     wrong += print_wrong(outcomes.iter().find(|o| o.mode == MANY_THREADS), check_threads);
-    if let Some(outcome) = outcomes.first() {
-        print_verified(outcome);
+    match outcomes.iter().find(|o| o.mode == POOLS) {
+        Some(python) => {
+            runs += 1;
+            wrong += print_wrong(Some(python), check_python);
+        }
+        None => println!("  without Python: there is no /usr/bin/python3 here to take along"),
     }
-    Ok(wrong)
+    print_verified(&outcomes);
+    Ok((runs, wrong))
 }
 
 /// Gives 1 where it is not as it must be.
@@ -88,15 +96,11 @@ fn print_wrong(outcome: Option<&Outcome>, check: impl FnOnce(&Outcome) -> Result
     1
 }
 
-fn print_verified(outcome: &Outcome) {
-    let counts: Vec<_> =
-        verified(outcome).iter().map(|(name, count)| format!("{name} {count}")).collect();
+/// All programs, of which each run has its own; what the verifier goes through is the same each time.
+fn print_verified(outcomes: &[Outcome]) {
+    let all: BTreeMap<_, _> = outcomes.iter().flat_map(verified).collect();
+    let counts: Vec<_> = all.iter().map(|(name, count)| format!("{name} {count}")).collect();
     if !counts.is_empty() {
         println!("  instructions that the verifier went through: {}", counts.join(", "));
     }
-}
-
-/// How many runs a machine has.
-const fn runs() -> usize {
-    PROGRAMS.len() * MODES.len() + 1
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use xtask::command::{cargo, run};
+use xtask::command::{ask, cargo, run};
 use xtask::workspace_root;
 
 /// Names a binary to try in place of the one that would be built here, as for the tests.
@@ -43,6 +43,21 @@ pub(super) fn concurrency(folder: &Path) -> Result<PathBuf> {
         .arg(&program)
         .args(["concurrency.c", "known.c"].map(|source| sources.join(source))))?;
     Ok(program)
+}
+
+/// The script of `tests/tests/python_pools.rs`.
+pub(super) fn python_script() -> PathBuf {
+    workspace_root().join("tests/programs/pools.py")
+}
+
+/// What the distribution's Python needs to run it: itself, and the two modules that are not in it. `None` where there is no such
+/// Python.
+pub(super) fn python() -> Option<(PathBuf, Vec<PathBuf>)> {
+    const MODULES: &str = "import encodings.aliases, encodings.ascii, encodings.latin_1, encodings.utf_8, os, sys; \
+                           print(*(m.__file__ for n, m in sys.modules.items() if n == 'os' or n.startswith('encodings')))";
+    let program = fs::canonicalize("/usr/bin/python3").ok()?;
+    let files = ask(Command::new(&program).args(["-S", "-E", "-c", MODULES]))?;
+    Some((program, files.split_whitespace().map(PathBuf::from).collect()))
 }
 
 impl Program {

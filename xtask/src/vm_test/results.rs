@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 pub(super) struct Outcome {
     /// The traced program's name.
     pub program: String,
-    /// `exec`, `pid` or `threads`.
+    /// `exec`, `pid`, `threads` or `pools`.
     pub mode: String,
     /// memtrace's exit status.
     pub status: String,

@@ -1,10 +1,12 @@
 //! Whether a report says what is known of the program.
 
+use std::fs;
+
 use anyhow::{Context, Result, ensure};
 use memtrace_tests::{Document, Known};
 use serde_json::Value;
 
-use super::programs::Program;
+use super::programs::{Program, python_script};
 use super::results::Outcome;
 
 /// How often each program leaks.
@@ -39,6 +41,31 @@ pub(super) fn check_threads(outcome: &Outcome) -> Result<()> {
     let (own, nowhere) = (own.count(), nowhere.count());
     ensure!(nowhere == 0, "{nowhere} stacks begin nowhere");
     ensure!(own == known.len(), "{own} stacks instead of {}", known.len());
+    Ok(())
+}
+
+/// The mode of Python's run.
+pub(super) const POOLS: &str = "pools";
+
+/// Checks the run of Python: each of the two lines has the pools that it fills, and stacks have Python's frames.
+pub(super) fn check_python(outcome: &Outcome) -> Result<()> {
+    // Objects that the script keeps, and bytes of the blocks they lie in.
+    const KEPT: [(&str, i64); 2] =
+        [("# the smaller ones", 30_000 * 240), ("# the larger ones", 7_500 * 464)];
+    ensure!(outcome.status == "0", "memtrace exited with {}", outcome.status);
+    let report = Document::parse(&outcome.report)?;
+    ensure!(*report.at("/ledger/complete") == true, "the ledger is not complete");
+    let frames = report.at("/unwinding/python/complete_ratio").as_f64();
+    ensure!(frames == Some(1.0), "of Python's frames there are {frames:?}");
+    let source = fs::read_to_string(python_script())?;
+    for (comment, kept) in KEPT {
+        let number = source.lines().position(|line| line.ends_with(comment)).map(|at| at + 1);
+        let lines = list(report.at("/python_pools/lines"));
+        let line = lines.iter().find(|line| line["line"].as_u64() == number.map(|it| it as u64));
+        let bytes = line.and_then(|line| line["bytes"].as_i64()).unwrap_or(0);
+        // The first pool may have been there already.
+        ensure!((bytes - kept).abs() < kept / 50, "{comment}: {bytes} bytes instead of {kept}");
+    }
     Ok(())
 }
 

@@ -41,9 +41,9 @@ pub struct PoolSite {
     pub register: u32,
 }
 
-/// The place in an object whose allocator's `malloc` is the function at `malloc`. `None` where no function that this calls
-/// has such a place, or there are several; and where the function also hands out blocks of pools that have one, which
-/// is done for each object.
+/// The place in an object whose allocator's `malloc` is the function at `malloc`. `None` unless `malloc` itself hands out blocks
+/// of pools that have one, which is done for each object, and calls exactly one function that has one such place
+/// and does not do that.
 pub fn pool_site(object: &[u8], malloc: ElfAddr) -> Option<PoolSite> {
     let elf = Elf::parse(object).ok()?;
     let (exported, linked) = (symbols::exported(&elf), symbols::linked(&elf));
