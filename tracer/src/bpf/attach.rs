@@ -176,20 +176,21 @@ impl Kernel {
         self.remember_python_code()
     }
 
-    /// Has the kernel side remember who takes pools of Python's own allocator. For one interpreter in the target: the register is the
-    /// same for all.
+    /// Has the kernel side remember who takes pools of Python's own allocator, from now on at this place; in a `file`, unless the
+    /// probe is set already. For one interpreter in the target: the register is the same for all.
     ///
     /// # Errors
     ///
     /// Where the kernel refuses the probe.
-    pub fn attach_python_pools(
+    pub fn follow_python_pools(
         &mut self,
-        file: ProbedFile<'_>,
         site: PoolSite,
+        file: Option<ProbedFile<'_>>,
     ) -> Result<(), BpfError> {
         let register = u64::from(site.register);
         let told = self.maps.pool_words.set(POOL_REGISTER, register, 0);
         told.map_err(BpfError::map(names::POOL_WORDS))?;
+        let Some(file) = file else { return Ok(()) };
         self.attach(file, POOL_TAKEN_PROGRAM, site.offset, "what takes a pool of Python's")
     }
 
@@ -245,7 +246,7 @@ impl Kernel {
         self.detach(|probe| (probe.device, probe.number) == (device, number))
     }
 
-    /// Takes out the probes of [`Kernel::attach_python_pools`].
+    /// Takes out the probes of [`Kernel::follow_python_pools`].
     ///
     /// # Errors
     ///

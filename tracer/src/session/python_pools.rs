@@ -160,17 +160,16 @@ fn probe(
     let (module, site) = interpreter
         .pool_site(modules, &functions)
         .ok_or("the place where that is done is not to be found in its code")?;
-    if !places.insert((module, site.offset)) {
-        return Ok(true);
-    }
+    let place = (module, site.offset);
     let module = modules.all().iter().find(|known| known.id == module);
     let (module, file) = module
         .and_then(|module| Some((module, module.file.as_deref()?)))
         .ok_or("the place where that is done is in no file")?;
-    let probed = ProbedFile { file, path: &module.path, pid };
+    let probed = (!places.contains(&place)).then_some(ProbedFile { file, path: &module.path, pid });
     kernel
-        .attach_python_pools(probed, site)
+        .follow_python_pools(site, probed)
         .map_err(|error| format!("{:#}", anyhow::Error::from(error)))?;
+    places.insert(place);
     tracing::debug!("probing what takes Python's pools in {}", module.path.display());
     Ok(true)
 }
