@@ -18,7 +18,8 @@ use crate::{
     units::{FileOffset, Pid},
 };
 
-/// A target that takes more pools a second gives most of them back at once, and each costs it a trap, of some 1.2 µs.
+/// A target that takes more pools a second gives most of them back at once, and each costs it a trap, of some
+/// 0.5 µs.
 const MOST_A_SECOND: u64 = 100_000;
 
 /// Between two looks at how many it takes.
