@@ -30,6 +30,8 @@ pub(super) enum Way {
     Memray(PathBuf, &'static [&'static str]),
 }
 
+const OFF: &[&str] = &["--python-objects", "off"];
+const BY_CLASS: &[&str] = &["--python-objects", "classes"];
 const BY_PROBES: &[&str] = &["--python-objects", "exact"];
 const ALL_OBJECTS: &[&str] = &["--trace-python-allocators"];
 
@@ -37,7 +39,10 @@ impl Way {
     fn name(&self) -> &'static str {
         match self {
             Self::Untraced => Variant::Untraced.name(),
-            Self::Attached([]) => "memtrace --pid, objects off",
+            Self::Attached(options) if *options == OFF => "memtrace --pid, objects off",
+            Self::Attached(options) if *options == BY_CLASS => {
+                "memtrace --pid, objects by size class"
+            }
             Self::Attached(_) => "memtrace --pid, each object by probes",
             Self::Exec => "memtrace exec, each object by PYTHONMALLOC",
             Self::Tracemalloc(1) => "tracemalloc, 1 frame",
@@ -98,7 +103,7 @@ pub(super) fn measure(
 }
 
 fn ways(python: &Python, folder: &Path) -> Vec<Way> {
-    let mut ways = vec![Way::Untraced, Way::Attached(&[]), Way::Exec];
+    let mut ways = vec![Way::Untraced, Way::Attached(OFF), Way::Attached(BY_CLASS), Way::Exec];
     // The others' interpreters may have copies of the allocator in them, where no probe is passed.
     if python.is_shared {
         ways.push(Way::Attached(BY_PROBES));
