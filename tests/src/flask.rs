@@ -2,17 +2,15 @@
 
 use std::{
     fs,
-    hash::{DefaultHasher, Hash as _, Hasher as _},
     io::{Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::{LONG, Target, binary::target_folder, skip};
+use crate::{LONG, Python, Target, packages, skip};
 
 /// What is installed: these versions, so that a test means the same tomorrow.
 const PACKAGES: [&str; 2] = ["flask==3.1.3", "waitress==3.0.2"];
@@ -34,37 +32,12 @@ impl Flask {
     ///
     /// Where a folder can't be made.
     pub fn packages(python: &Path) -> Result<Option<PathBuf>> {
-        if !python.exists() {
+        let path = fs::canonicalize(python).unwrap_or_default();
+        let Some(python) = Python::installed().into_iter().find(|it| it.path == path) else {
             skip(&format!("there is no {}", python.display()));
             return Ok(None);
-        }
-        let mut hasher = DefaultHasher::new();
-        (python, PACKAGES).hash(&mut hasher);
-        let folder = target_folder()?.join("test-programs");
-        let path = folder.join(format!("flask-{:016x}", hasher.finish()));
-        if path.exists() {
-            return Ok(Some(path));
-        }
-        fs::create_dir_all(&folder)?;
-        // Tests run side by side: each makes its own, and the last one to finish puts it in place.
-        let scratch = tempfile::Builder::new().prefix("installing-").tempdir_in(&folder)?;
-        let installed = scratch.path().join("packages");
-        let made = Command::new(python)
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-            .args(["--no-input", "--retries", "1", "--timeout", "20", "--target"])
-            .arg(&installed)
-            .args(PACKAGES)
-            .stdin(Stdio::null())
-            .output()?;
-        if !made.status.success() {
-            let said = String::from_utf8_lossy(&made.stderr);
-            skip(&format!("pip can't install {}: {said}", PACKAGES.join(" and ")));
-            return Ok(None);
-        }
-        if !path.exists() {
-            fs::rename(&installed, &path)?;
-        }
-        Ok(Some(path))
+        };
+        packages(&python, &PACKAGES)
     }
 
     /// The application's source.

@@ -1,8 +1,8 @@
-//! Outermost functions that no call frame information covers, so that nothing says that they are.
+//! Outermost functions of which no call frame information says that they are.
 //!
-//! Without a row they would leave every stack of the program incomplete. What is marked here can have no caller: the
-//! program's entry point, which the kernel jumps to, and the place in musl's `clone` that calls a thread's
-//! function and ends the thread after it.
+//! They would leave every stack of the program incomplete. What is marked here can have no caller: the program's entry
+//! point, which the kernel jumps to; the place in musl's `clone` that calls a thread's function and ends the thread
+//! after it; and the function that a greenlet begins in.
 
 use std::ops::Range;
 
@@ -29,7 +29,16 @@ const LINKER_STARTS: &[u8] = b"\x48\x89\xe7\xe8";
 /// musl's `__clone`, in the new thread: call *%r9; mov %eax,%edi; xor %eax,%eax; mov $60,%al (exit); syscall.
 const MUSL_CLONE: &[u8] = b"\x41\xff\xd1\x89\xc7\x31\xc0\xb0\x3c\x0f\x05";
 
-/// Adds what is outermost to `entries`, where these leave a gap in the code in `executable`.
+/// Where a greenlet's own stack begins, `greenlet::UserGreenlet::inner_bootstrap`, as mangled names start.
+///
+/// A greenlet runs on the thread's stack, and what it has there is copied away when another one's turn comes. That
+/// reaches up to here: the callers' frames are those of whoever started the greenlet, which has gone on since, so
+/// that any word may be where the return address was. The function never returns: at its end it switches to another
+/// greenlet (greenlet's `TUserGreenlet.cpp`, versions 2 and 3). It has call frame information as any function.
+pub(super) const GREENLET: &str = "_ZN8greenlet12UserGreenlet15inner_bootstrapE";
+
+/// Adds what is outermost to `entries`, where these leave a gap in the code in `executable`, and marks those that are
+/// outermost despite their information.
 pub(super) fn add(elf: &Elf<'_>, executable: &[Range<u64>], entries: &mut Vec<Entry>) {
     let mut found: Vec<Range<u64>> = Vec::new();
     for gap in gaps(executable, entries) {
@@ -37,11 +46,15 @@ pub(super) fn add(elf: &Elf<'_>, executable: &[Range<u64>], entries: &mut Vec<En
         found.extend(entry_point(elf, &gap, code));
         found.extend(clones(&gap, code));
     }
-    if found.is_empty() {
-        return;
+    if !found.is_empty() {
+        entries.extend(found.into_iter().map(|code| Entry { code, source: Source::Outermost }));
+        entries.sort_by_key(|entry| entry.code.start);
     }
-    entries.extend(found.into_iter().map(|code| Entry { code, source: Source::Outermost }));
-    entries.sort_by_key(|entry| entry.code.start);
+    for start in greenlets(elf) {
+        if let Ok(at) = entries.binary_search_by_key(&start.0, |entry| entry.code.start) {
+            entries[at].source = Source::Outermost;
+        }
+    }
 }
 
 /// Code without an entry.
@@ -96,4 +109,17 @@ fn clones<'a>(gap: &'a Range<u64>, code: &'a [u8]) -> impl Iterator<Item = Range
             start..start + it.len() as u64
         },
     )
+}
+
+/// Where [`GREENLET`] starts, and the part of it that the compiler has put apart, if the object is greenlet's and
+/// names that.
+fn greenlets(elf: &Elf<'_>) -> Vec<ElfAddr> {
+    let is_ours = |it: &symbols::Symbol<'_>| it.name.starts_with(GREENLET);
+    // Not only in `.symtab`, which distributions strip.
+    let exported = symbols::exported(elf).into_iter().filter(is_ours);
+    let mut found: Vec<_> = exported.map(|it| it.address).collect();
+    if !found.is_empty() {
+        found.extend(symbols::linked(elf).into_iter().filter(is_ours).map(|it| it.address));
+    }
+    found
 }

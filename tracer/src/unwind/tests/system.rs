@@ -12,11 +12,11 @@ use gimli::{
     BaseAddresses, DebugFrame, EhFrame, EhFrameHdr, EndianSlice, LittleEndian, ParsedEhFrameHdr,
     UnwindContext, UnwindSection,
 };
-use object::{Object, ObjectSection, SectionFlags, elf::SHF_EXECINSTR};
+use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, elf::SHF_EXECINSTR};
 use tracer_common::unwind::{Rule, RuleKind};
 
 use super::{
-    super::{Tables, build},
+    super::{Tables, build, outermost},
     machine::{Machine, Outcome},
     stretches,
 };
@@ -218,6 +218,10 @@ fn compare(
                 && it.2 != Rule::NONE
                 && limit == ROWS)
     });
+    // Where a greenlet begins there is information, which leads to frames that are gone.
+    let greenlets = object.dynamic_symbols().any(|it| {
+        it.is_definition() && it.name().is_ok_and(|name| name.starts_with(outermost::GREENLET))
+    });
     let mut addresses: Vec<u64> = rows
         .flat_map(|(_, (start, end, _))| [*start, start + (end - start) / 2, end - 1])
         .collect();
@@ -241,6 +245,7 @@ fn compare(
                 *count.unsupported.entry(why).or_default() += 1;
             }
             (Outcome::Outermost, Outcome::Nothing) => count.outermost += 1,
+            (Outcome::Outermost, Outcome::Caller { .. }) if greenlets => count.outermost += 1,
             (Outcome::Other(_), Outcome::Caller { .. }) if !plain => {
                 // gimli's machine can evaluate more than our rules can say.
                 *count.unsupported.entry("an expression that rules can't say").or_default() += 1;
