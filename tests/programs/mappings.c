@@ -31,6 +31,10 @@ struct worker {
 };
 
 static pthread_barrier_t start;
+// Whoever moves the break, or fails to, has it. glibc keeps the break in a variable that each call writes, also one
+// that fails, with what the break was at the time: a thread that is interrupted there makes it an old one, and the next
+// `sbrk` moves the break from where it is not. A malloc that is refused tries `sbrk`, too.
+static pthread_mutex_t break_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 static void check(int condition, const char *what) {
     if (!condition) {
@@ -102,7 +106,9 @@ static void fail(void) {
     check(mmap(NULL, 1UL << 60, PROT_READ, flags, -1, 0) == MAP_FAILED, "mmap of too much");
     check(munmap((void *)0x10001, PAGE) != 0, "munmap of half a page");
     check(munmap((void *)0x10000, 0) != 0, "munmap of nothing");
+    pthread_mutex_lock(&break_mutex);
     check(sbrk(1L << 60) == (void *)-1, "sbrk of too much");
+    pthread_mutex_unlock(&break_mutex);
     check(mremap((void *)0x1000, PAGE, 2 * PAGE, MREMAP_MAYMOVE) == MAP_FAILED, "mremap of nothing");
 }
 
@@ -126,11 +132,13 @@ static void move_break_to(struct counts *counts, int64_t by, int by_address) {
 }
 
 static void move_break(struct counts *counts) {
+    pthread_mutex_lock(&break_mutex);
     move_break_to(counts, 5 * PAGE + 100, 0);
     move_break_to(counts, 10, 0);
     move_break_to(counts, -2 * PAGE, 0);
     move_break_to(counts, 3 * PAGE, 1);
     move_break_to(counts, -4 * PAGE, 1);
+    pthread_mutex_unlock(&break_mutex);
 }
 
 static void set_up_malloc(void) {
@@ -157,7 +165,9 @@ static void allocate(struct counts *counts) {
     counts->free_bytes += BLOCK + LARGER;
     counts->heap_mapped += pages(BLOCK + HEADER) + pages(LARGER + HEADER);
     counts->heap_unmapped += pages(LARGER + HEADER);
+    pthread_mutex_lock(&break_mutex);
     char *none = malloc((size_t)1 << 60);
+    pthread_mutex_unlock(&break_mutex);
     counts->failed += none == NULL;
 }
 
@@ -186,7 +196,7 @@ int main(int argc, char **argv) {
     pthread_barrier_init(&start, NULL, (unsigned)threads + 1);
     for (int i = 0; i < threads; i++) {
         workers[i].rounds = rounds;
-        workers[i].moves_break = i == 0; // sbrk is not for two threads at once
+        workers[i].moves_break = i == 0; // what it counts is the difference that it made itself
         check(pthread_create(&workers[i].thread, NULL, work, &workers[i]) == 0, "pthread_create");
     }
     puts("ready");
