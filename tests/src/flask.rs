@@ -1,7 +1,6 @@
 //! A web application of Flask, served by waitress, both as they are published.
 
 use std::{
-    fs,
     io::{Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
@@ -32,8 +31,7 @@ impl Flask {
     ///
     /// Where a folder can't be made.
     pub fn packages(python: &Path) -> Result<Option<PathBuf>> {
-        let path = fs::canonicalize(python).unwrap_or_default();
-        let Some(python) = Python::installed().into_iter().find(|it| it.path == path) else {
+        let Some(python) = Python::at(python) else {
             skip(&format!("there is no {}", python.display()));
             return Ok(None);
         };

@@ -75,13 +75,17 @@ impl Python {
             .into_iter()
             .chain(on_path)
             .chain(kept)
-            .filter_map(|path| {
-                let path = fs::canonicalize(path).ok().filter(|path| is_program(path))?;
-                let (version, is_shared) = ask(&path).ok()?;
-                Some((path.clone(), Self { path, version, is_shared }))
-            })
+            .filter_map(|path| Self::at(&path))
+            .map(|python| (python.path.clone(), python))
             .collect();
         all.into_values().collect()
+    }
+
+    /// The one at a path, if that is one.
+    pub fn at(path: &Path) -> Option<Self> {
+        let path = fs::canonicalize(path).ok().filter(|path| is_program(path))?;
+        let (version, is_shared) = ask(&path).ok()?;
+        Some(Self { path, version, is_shared })
     }
 
     /// A command that runs a script with it, untouched by the user's settings.

@@ -1,7 +1,7 @@
 //! Taking finished epochs out of the kernel, and the live set at the end.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     io,
     os::fd::{AsFd as _, OwnedFd},
 };
@@ -125,23 +125,16 @@ impl Kernel {
         })
     }
 
-    /// Who took each of Python's pools that was taken in an address space since the recording began, by the pool's address;
-    /// what has been given back since among them.
+    /// Who took each of Python's pools that was taken since the recording began, by the pool's address; what has been given
+    /// back since among them.
     ///
     /// # Errors
     ///
     /// Where the map can't be read.
-    pub fn python_pools(&self, space: Space) -> Result<HashMap<u64, PoolTaken>, BpfError> {
+    pub fn python_pools(&self) -> Result<HashMap<u64, PoolTaken>, BpfError> {
         // The target goes on meanwhile: as in `purge_replaced`.
-        let most = MAX_PYTHON_POOLS as usize;
-        let mut pools = HashMap::new();
-        for entry in self.maps.python_pools.iter().take(most) {
-            let (pool, taken) = entry.map_err(BpfError::map(names::PYTHON_POOLS))?;
-            if taken.space == space {
-                pools.insert(pool, taken);
-            }
-        }
-        Ok(pools)
+        let entries = self.maps.python_pools.iter().take(MAX_PYTHON_POOLS as usize);
+        entries.collect::<Result<_, _>>().map_err(BpfError::map(names::PYTHON_POOLS))
     }
 
     /// How many of Python's pools were taken.
@@ -153,24 +146,12 @@ impl Kernel {
         self.maps.pool_words.get(&POOL_TAKEN, 0).map_err(BpfError::map(names::POOL_WORDS))
     }
 
-    /// Forgets who took pools other than these, where the places of those that were given back are needed. One of these that is
-    /// taken at this moment may be forgotten with them.
-    ///
-    /// # Errors
-    ///
-    /// Where the map can't be read.
-    pub fn keep_python_pools(&mut self, used: &HashSet<u64>) -> Result<(), BpfError> {
-        const ENOUGH: usize = MAX_PYTHON_POOLS as usize / 2;
-        let keys = self.maps.python_pools.keys().take(MAX_PYTHON_POOLS as usize);
-        let known = keys.collect::<Result<Vec<u64>, _>>();
-        let known = known.map_err(BpfError::map(names::PYTHON_POOLS))?;
-        if known.len() > ENOUGH {
-            for pool in known.iter().filter(|pool| !used.contains(pool)) {
-                // Repeated ones are gone already.
-                let _ = self.maps.python_pools.remove(pool);
-            }
+    /// Forgets who took these pools. One that is taken at this moment may be forgotten with them.
+    pub fn forget_python_pools(&mut self, pools: impl IntoIterator<Item = u64>) {
+        for pool in pools {
+            // It may be gone already.
+            let _ = self.maps.python_pools.remove(&pool);
         }
-        Ok(())
     }
 
     /// Takes the blocks of replaced images out of the live set: they went with their image, and their places are

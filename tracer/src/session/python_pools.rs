@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tracer_common::{Epoch, Space, TallyKind};
+use tracer_common::{Epoch, Space, TallyKind, limits::MAX_PYTHON_POOLS};
 
 use super::{SessionError, python_objects::ObjectProbes, recorder::Recorder};
 use crate::{
@@ -18,9 +18,12 @@ use crate::{
     units::{FileOffset, Pid},
 };
 
-/// A target that takes more pools a second gives most of them back at once, and each costs it a trap, of some
-/// 0.5 µs.
+/// A target that takes more pools a second gives most of them back at once, and each costs it a trap
+/// (docs/decisions/0004-pools.md).
 const MOST_A_SECOND: u64 = 100_000;
+
+/// Pools that are remembered, from which on those that were given back are forgotten.
+const CROWDED: usize = MAX_PYTHON_POOLS as usize / 2;
 
 /// Between two looks at how many it takes.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -69,10 +72,12 @@ impl PoolTakers {
     /// Where the kernel's maps can't be read.
     pub(super) fn of(kernel: &mut Kernel, used: &[UsedPool]) -> Result<Self, SessionError> {
         let space = Space(kernel.state()?.space);
-        let taken = kernel.python_pools(space)?;
+        let mut known = kernel.python_pools()?;
+        let is_crowded = known.len() > CROWDED;
         let mut takers = Self::default();
         for pool in used {
-            let Some(by) = taken.get(&pool.address) else {
+            let by = known.remove(&pool.address).filter(|by| by.space == space);
+            let Some(by) = by else {
                 takers.without += 1;
                 continue;
             };
@@ -81,7 +86,10 @@ impl PoolTakers {
             sum.pools += 1;
             sum.bytes += pool.used_bytes;
         }
-        kernel.keep_python_pools(&used.iter().map(|pool| pool.address).collect())?;
+        if is_crowded {
+            // What is left was given back, and its places are needed.
+            kernel.forget_python_pools(known.into_keys());
+        }
         Ok(takers)
     }
 }

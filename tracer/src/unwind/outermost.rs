@@ -34,7 +34,7 @@ const MUSL_CLONE: &[u8] = b"\x41\xff\xd1\x89\xc7\x31\xc0\xb0\x3c\x0f\x05";
 /// A greenlet runs on the thread's stack, and what it has there is copied away when another one's turn comes. That
 /// reaches up to here: the callers' frames are those of whoever started the greenlet, which has gone on since, so
 /// that any word may be where the return address was. The function never returns: at its end it switches to another
-/// greenlet (greenlet's `TUserGreenlet.cpp`, versions 2 and 3). It has call frame information as any function.
+/// greenlet (`TUserGreenlet.cpp` of greenlet 3.5.6; 2.0.2 has it, too). It has call frame information as any function.
 pub(super) const GREENLET: &str = "_ZN8greenlet12UserGreenlet15inner_bootstrapE";
 
 /// Adds what is outermost to `entries`, where these leave a gap in the code in `executable`, and marks those that are

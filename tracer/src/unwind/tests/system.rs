@@ -219,9 +219,12 @@ fn compare(
                 && limit == ROWS)
     });
     // Where a greenlet begins there is information, which leads to frames that are gone.
-    let greenlets = object.dynamic_symbols().any(|it| {
-        it.is_definition() && it.name().is_ok_and(|name| name.starts_with(outermost::GREENLET))
-    });
+    let greenlets: Vec<_> = object
+        .dynamic_symbols()
+        .chain(object.symbols())
+        .filter(|it| it.name().is_ok_and(|name| name.starts_with(outermost::GREENLET)))
+        .map(|it| it.address()..it.address() + it.size())
+        .collect();
     let mut addresses: Vec<u64> = rows
         .flat_map(|(_, (start, end, _))| [*start, start + (end - start) / 2, end - 1])
         .collect();
@@ -245,7 +248,11 @@ fn compare(
                 *count.unsupported.entry(why).or_default() += 1;
             }
             (Outcome::Outermost, Outcome::Nothing) => count.outermost += 1,
-            (Outcome::Outermost, Outcome::Caller { .. }) if greenlets => count.outermost += 1,
+            (Outcome::Outermost, Outcome::Caller { .. })
+                if greenlets.iter().any(|code| code.contains(&address.0)) =>
+            {
+                count.outermost += 1;
+            }
             (Outcome::Other(_), Outcome::Caller { .. }) if !plain => {
                 // gimli's machine can evaluate more than our rules can say.
                 *count.unsupported.entry("an expression that rules can't say").or_default() += 1;
